@@ -1,0 +1,110 @@
+/*
+ * The shared board: what every process of a service knows of the others. In shared memory, written without locks; each
+ * field says who writes it.
+ *
+ * The worker table lies in a file (<pid_path>/mpQueue-<name>.board, mode 0600), so that a service that starts after its
+ * predecessor was killed finds out which jobs were really being run. Rings and arenas are anonymous memory.
+ */
+#ifndef MPQ_BOARD_H
+#define MPQ_BOARD_H
+
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include "broker.h"
+#include "config.h"
+#include "ring.h"
+
+enum mpq_worker_state {
+    MPQ_WORKER_EMPTY,    /* the entry is free */
+    MPQ_WORKER_SPAWNING, /* asked of the template */
+    MPQ_WORKER_STARTING, /* runs worker_start */
+    MPQ_WORKER_IDLE,
+    MPQ_WORKER_BUSY,
+    MPQ_WORKER_DEAD /* grab mode: gone, but what it held is not settled yet; the dispatcher makes it EMPTY */
+};
+
+/* Asked by the manager with the private signal; see mpq_board_worker.interrupt. */
+enum mpq_interrupt { MPQ_INTERRUPT_NONE, MPQ_INTERRUPT_TIMEOUT };
+
+typedef struct mpq_board_worker {
+    _Atomic int32_t state;          /* manager: EMPTY, SPAWNING, DEAD; worker: the others; dispatcher: DEAD to EMPTY */
+    _Atomic int32_t pid;            /* template right after the fork, and the worker itself first thing */
+    _Atomic uint32_t retire;        /* manager: leave after the current job */
+    uint32_t queue;                 /* manager, while SPAWNING */
+    uint32_t generation;            /* manager, while SPAWNING */
+    _Atomic uint64_t started_at_ms; /* worker: wall clock of its start */
+    /* current job; worker writes run_token last when it begins (odd = running) and first when it ends (even) */
+    _Atomic uint32_t run_token;
+    _Atomic uint32_t slot;               /* ring slot it works on, MPQ_SLOT_NONE when none */
+    _Atomic uint64_t run_started_at_ms;  /* monotonic */
+    _Atomic uint64_t run_deadline_at_ms; /* monotonic; 0 = no limit */
+    mpq_id job;
+    uint32_t in_handler;           /* the failure handler is being run, not the job */
+    _Atomic uint64_t interrupt;    /* manager: run_token << 8 | enum mpq_interrupt: for that run only */
+    _Atomic uint64_t jobs;         /* jobs run by this process */
+    _Atomic uint64_t memory_bytes; /* as reported after the last job */
+    /* grab mode: its own owner name and, after its death, the encoded cause of the job's end */
+    char owner[MPQ_OWNER_MAX + 1];
+    uint32_t report_len; /* grab mode: manager (or the dying worker itself) */
+    uint32_t report_end; /* enum mpq_end; 0 = no report */
+    char report[MPQ_CAUSE_MAX_BYTES];
+} mpq_board_worker;
+
+typedef struct mpq_board_queue {
+    char name[MPQ_QUEUE_NAME_MAX + 1];
+    char owner[MPQ_OWNER_MAX + 1]; /* dispatcher: owner name of the current epoch, empty before the first attach */
+    _Atomic uint32_t epoch;        /* dispatcher: grows when a lease was lost */
+} mpq_board_queue;
+
+/* The part that lies in the file. */
+typedef struct mpq_board_file {
+    char magic[8];
+    uint32_t version;
+    uint32_t size;
+    uint32_t worker_capacity;
+    uint32_t queue_count;
+    _Atomic int32_t manager_pid;
+    _Atomic int32_t dispatcher_pid;
+    _Atomic int32_t template_pid;
+    char node[65]; /* host name */
+    mpq_board_queue queues[MPQ_QUEUES_MAX];
+    mpq_board_worker workers[]; /* worker_capacity */
+} mpq_board_file;
+
+/* What a service that died left behind; see mpq_board_open. */
+typedef struct mpq_board_legacy mpq_board_legacy;
+
+typedef struct mpq_board {
+    mpq_board_file *file;
+    mpq_ring **rings;                         /* one for each queue */
+    int dispatcher_wake_fd;                   /* eventfd: workers (finish), manager (worker died, stopping) */
+    int manager_wake_fd;                      /* eventfd: a worker whose deadline is earlier than manager_wakes_at_ms */
+    struct mpq_board_shared {                 /* anonymous */
+        _Atomic uint64_t manager_wakes_at_ms; /* manager: monotonic, when it next looks at deadlines by itself */
+        _Atomic uint32_t stopping;            /* manager: 1 = reserve nothing more, workers leave after their job;
+                                                 2 = every worker is gone: settle what is left, detach, exit */
+        _Atomic uint32_t dispatcher_ready;    /* dispatcher: pid of the one that has attached to every queue */
+        _Atomic uint64_t settled;             /* dispatcher: jobs settled since start, for status */
+    } * shared;
+    mpq_board_legacy *
+        legacy; /* NULL when there was none; the dispatcher settles it, then it is freed by everyone at their leisure */
+} mpq_board;
+
+struct mpq_board_legacy {
+    mpq_board_file *file; /* private copy of the dead service's table */
+    size_t bytes;
+};
+
+/* Creates everything for `config`; what the file held before is copied to board->legacy when it is a board of a dead
+ * service (same version), else ignored. The caller holds the pid file's lock, so no other service lives. Refuses a file
+ * that is a symbolic link or belongs to another user. */
+int mpq_board_open(const mpq_config *config, mpq_board *out, mpq_error *err);
+/* Unmaps. `remove_file` after a clean stop: there is nothing to take over. */
+void mpq_board_close(mpq_board *board, const mpq_config *config, bool remove_file);
+
+/* Index of an EMPTY entry made SPAWNING for the queue, or -1. */
+int mpq_board_reserve_worker(mpq_board *board, uint32_t queue, uint32_t generation);
+void mpq_board_wake(int event_fd); /* writes to an eventfd */
+
+#endif

@@ -1,0 +1,106 @@
+/*
+ * Handing jobs to the workers of one queue and results back, in shared memory, without a system call per job.
+ *
+ * A fixed number of slots. The dispatcher fills a free slot and posts it; any worker of the queue claims it, in the
+ * order of posting, runs it and finishes it; the dispatcher takes finished slots, settles them with the broker and
+ * frees them. A slot always names who is responsible for it, and no lock is ever held, so any process may be killed
+ * between any two instructions: FREE      the dispatcher's READY     posted, not claimed; the dispatcher may withdraw
+ * it RUNNING   claimed by the worker named in the state word FINISHED  the outcome is in the slot; the dispatcher's
+ * again. It stays so until the broker has confirmed the settlement, so a new dispatcher finds it. When a worker dies
+ * the manager finishes the slot it had claimed.
+ *
+ * Job bytes lie in the slot when they are small, else in the arena, which the dispatcher alone allocates from.
+ * Memory must be a MAP_SHARED mapping inherited by every process, zero-filled.
+ */
+#ifndef MPQ_RING_H
+#define MPQ_RING_H
+
+#include <stdatomic.h>
+
+#include "codec.h"
+#include "job.h"
+
+#define MPQ_RING_SLOTS 512
+#define MPQ_SLOT_INLINE_BYTES 1024
+#define MPQ_SLOT_NONE UINT32_MAX
+
+enum mpq_slot_state { MPQ_SLOT_FREE, MPQ_SLOT_READY, MPQ_SLOT_RUNNING, MPQ_SLOT_FINISHED };
+
+/* All but `state` is written by whoever the state names as responsible. */
+typedef struct mpq_slot {
+    _Atomic uint64_t state; /* private to ring.c */
+    mpq_id id;
+    uint32_t epoch;          /* which owner name of the queue reserved it, see board.h */
+    uint64_t reserved_at_ms; /* wall clock */
+    uint64_t envelope_len;
+    uint64_t arena_offset; /* valid when envelope_len > MPQ_SLOT_INLINE_BYTES */
+    /* outcome, written before finish */
+    uint32_t end;        /* enum mpq_end */
+    uint32_t run_us;     /* how long it ran, saturating; 0 when not known */
+    uint32_t report_len; /* encoded cause, see mpq_codec_encode_cause */
+    char report[MPQ_CAUSE_MAX_BYTES];
+    char bytes[MPQ_SLOT_INLINE_BYTES];
+} mpq_slot;
+
+typedef struct mpq_ring mpq_ring; /* lives in the shared memory */
+
+size_t mpq_ring_bytes(void);
+/* Formats zero-filled shared memory. `arena` of arena_bytes is shared memory too, reserved but untouched pages cost
+ * nothing. */
+mpq_ring *mpq_ring_init(void *memory, void *arena, uint64_t arena_bytes);
+
+/* -- the dispatcher's side: one process at a time ------------------------------------------------------------- */
+
+/* Private view of the dispatcher: free lists of slots and arena, rebuilt from the shared state after a restart. */
+typedef struct mpq_ring_feeder mpq_ring_feeder;
+int mpq_ring_feeder_open(mpq_ring *ring, mpq_ring_feeder **out, mpq_error *err);
+void mpq_ring_feeder_close(mpq_ring_feeder *feeder);
+
+uint32_t mpq_ring_free_slots(const mpq_ring_feeder *feeder);
+uint32_t mpq_ring_ready(const mpq_ring *ring); /* posted and unclaimed */
+
+/* Copies the envelope into a free slot and posts it, waking a worker that sleeps. 0, or 1 when there is no slot or no
+ * arena space for it now. */
+int mpq_ring_post(mpq_ring_feeder *feeder, mpq_slice envelope, uint32_t epoch, uint64_t reserved_at_ms);
+
+/* Finished slots that were not taken yet, oldest first as far as known; each is returned once per feeder. */
+uint32_t mpq_ring_take_finished(mpq_ring_feeder *feeder, uint32_t *slots, uint32_t max);
+/* Takes back up to `max` READY slots nobody has claimed; they are FINISHED afterwards with end INTERRUPTED and
+ * returned here (not again by take_finished). */
+uint32_t mpq_ring_withdraw(mpq_ring_feeder *feeder, uint32_t *slots, uint32_t max);
+/* After the broker has confirmed: the slot and its arena space can be used again. */
+void mpq_ring_free(mpq_ring_feeder *feeder, uint32_t slot);
+/* READY, RUNNING or FINISHED slots, for a new dispatcher that has to match them with what the broker says it holds. */
+uint32_t mpq_ring_occupied(const mpq_ring *ring, uint32_t *slots, uint32_t max);
+enum mpq_slot_state mpq_ring_slot_state(const mpq_ring *ring, uint32_t slot, uint32_t *worker);
+mpq_slot *mpq_ring_slot(mpq_ring *ring, uint32_t slot);
+mpq_slice mpq_ring_envelope(const mpq_ring *ring, uint32_t slot);
+/* The largest envelope that can ever be posted. */
+uint64_t mpq_ring_largest(const mpq_ring *ring);
+
+/* About to sleep in the event loop: returns true when it may, i.e. there is nothing finished and (with
+ * `low_water`) more than that many jobs are ready or none is claimed. From then on workers write one 8-byte 1 to
+ * `wake_fd` (an eventfd) when a finish leaves at most low_water jobs ready. Call mpq_ring_awake when the loop returns.
+ */
+bool mpq_ring_sleep(mpq_ring *ring, uint32_t low_water);
+void mpq_ring_awake(mpq_ring *ring);
+
+/* -- a worker's side ------------------------------------------------------------------------------------------ */
+
+/* The oldest ready job, or MPQ_SLOT_NONE. `worker` is its index on the board. */
+uint32_t mpq_ring_claim(mpq_ring *ring, uint32_t worker);
+/* Sleeps until something may be ready, a kick, a signal, or the time is over. Spurious returns are normal. `kicks` is
+ * the value of mpq_ring_kicks read before the caller last looked for reasons not to sleep. */
+void mpq_ring_wait(mpq_ring *ring, uint32_t kicks, uint32_t timeout_ms);
+uint32_t mpq_ring_kicks(const mpq_ring *ring);
+/* Publishes the outcome in the slot. Wakes the dispatcher if it sleeps and wants to know. */
+void mpq_ring_finish(mpq_ring *ring, uint32_t slot, int wake_fd);
+
+/* -- the manager's side --------------------------------------------------------------------------------------- */
+
+/* Wakes every sleeping worker of the queue (to make it look at the board's flags). */
+void mpq_ring_kick(mpq_ring *ring);
+/* The slot a dead worker had claimed, or MPQ_SLOT_NONE. */
+uint32_t mpq_ring_claimed_by(const mpq_ring *ring, uint32_t worker);
+
+#endif
