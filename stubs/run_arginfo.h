@@ -1,0 +1,16 @@
+/* This is a generated file, edit the .stub.php file instead.
+ * Stub hash: 9754cc98545a9bfa4f831b9eecda49aaab52cf70 */
+
+ZEND_BEGIN_ARG_WITH_RETURN_TYPE_INFO_EX(arginfo_mpqueue_run, 0, 1, IS_LONG, 0)
+	ZEND_ARG_TYPE_INFO(0, config, IS_ARRAY, 0)
+	ZEND_ARG_TYPE_INFO_WITH_DEFAULT_VALUE(0, argv, IS_ARRAY, 1, "null")
+ZEND_END_ARG_INFO()
+
+
+ZEND_FUNCTION(mpqueue_run);
+
+
+static const zend_function_entry ext_functions[] = {
+	ZEND_FE(mpqueue_run, arginfo_mpqueue_run)
+	ZEND_FE_END
+};
