@@ -29,7 +29,11 @@ enum mpq_interrupt { MPQ_INTERRUPT_NONE, MPQ_INTERRUPT_TIMEOUT };
 
 typedef struct mpq_board_worker {
     _Atomic int32_t state;          /* manager: EMPTY, SPAWNING, DEAD; worker: the others; dispatcher: DEAD to EMPTY */
-    _Atomic int32_t pid;            /* template right after the fork, and the worker itself first thing */
+    _Atomic int32_t pid;            /* manager, while SPAWNING: minus the pid of the template it has asked; then changed
+                                       from that to the worker's pid (compare-and-swap) by the template right after the
+                                       fork and by the worker itself first thing: a worker that can't is not wanted any
+                                       more. Only a positive value is a worker's pid */
+    _Atomic uint64_t pid_born;      /* worker: when the kernel started that pid, see procfs.h: tells a reused pid */
     _Atomic uint32_t retire;        /* manager: leave after the current job */
     uint32_t queue;                 /* manager, while SPAWNING */
     uint32_t generation;            /* manager, while SPAWNING */
@@ -67,6 +71,9 @@ typedef struct mpq_board_file {
     _Atomic int32_t manager_pid;
     _Atomic int32_t dispatcher_pid;
     _Atomic int32_t template_pid;
+    _Atomic uint64_t dispatcher_born; /* as pid_born */
+    _Atomic uint64_t template_born;
+    char boot[40]; /* the kernel's boot id: pids and their births mean nothing after another boot */
     char node[65]; /* host name */
     mpq_board_queue queues[MPQ_QUEUES_MAX];
     mpq_board_worker workers[]; /* worker_capacity */
@@ -86,6 +93,7 @@ typedef struct mpq_board {
                                                  2 = every worker is gone: settle what is left, detach, exit */
         _Atomic uint32_t dispatcher_ready;    /* dispatcher: pid of the one that has attached to every queue */
         _Atomic uint64_t settled;             /* dispatcher: jobs settled since start, for status */
+        char start_error[512];                /* dispatcher: why it ended before it was ever ready */
     } * shared;
     mpq_board_legacy *
         legacy; /* NULL when there was none; the dispatcher settles it, then it is freed by everyone at their leisure */
