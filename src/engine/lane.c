@@ -1,0 +1,436 @@
+#include "lane.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+
+enum {
+    FULL_FLIGHT = 64,         /* worth a second exchange while one is under way */
+    RESERVE_BYTES = 32 << 20, /* in one exchange */
+    LONG_JOB_US = 100000,
+    RELIEVE_EVERY_MS = 100,
+    FLUSH_AFTER_MS = 5 /* results wait at most this long while the ring is full enough not to wake us */
+};
+
+static bool stopping(const mpq_lane *lane)
+{
+    return atomic_load(&lane->process->board.shared->stopping) != 0;
+}
+
+int mpq_lane_open(mpq_process *process, uint32_t index, mpq_lane *lane, mpq_error *err)
+{
+    memset(lane, 0, sizeof *lane);
+    lane->process = process;
+    lane->index = index;
+    lane->config = &process->config->queues[index];
+    lane->board = &process->board.file->queues[index];
+    lane->ring = process->board.rings[index];
+    mpq_extra_list_init(&lane->extras);
+    for (int i = 0; i < MPQ_LANE_FLIGHTS; i++)
+        mpq_extra_list_init(&lane->flights[i].extras);
+    mpq_batch_init(&lane->batch);
+    mpq_batch_init(&lane->overflow);
+    if (mpq_ring_feeder_open(lane->ring, &lane->feeder, err) < 0)
+        return -1;
+    return mpq_broker_open(&process->config->broker, &lane->broker, err);
+}
+
+static void free_extras(mpq_extra_list *list)
+{
+    for (mpq_extra *extra; (extra = mpq_extra_list_pop(list));)
+        mpq_extra_free(extra);
+}
+
+void mpq_lane_close(mpq_lane *lane)
+{
+    if (lane->broker)
+        mpq_broker_close(lane->broker);
+    if (lane->feeder)
+        mpq_ring_feeder_close(lane->feeder);
+    free_extras(&lane->extras);
+    for (int i = 0; i < MPQ_LANE_FLIGHTS; i++)
+        free_extras(&lane->flights[i].extras);
+    for (int i = 0; i < MPQ_EXCHANGE_MAX; i++)
+        mpq_buf_fini(&lane->settle_bytes[i]);
+    mpq_batch_fini(&lane->batch);
+    mpq_batch_fini(&lane->overflow);
+}
+
+/* -- towards the workers -------------------------------------------------------------------------------------- */
+
+/* false: no room in the ring now. */
+static bool post(mpq_lane *lane, mpq_slice envelope)
+{
+    mpq_job job;
+    mpq_error err;
+    if (mpq_codec_decode(envelope, &job, &err) < 0) {
+        mpq_lane_fail_damaged(lane, envelope, err.text);
+        return true;
+    }
+    if (envelope.len > mpq_ring_largest(lane->ring)) {
+        mpq_error_set(&err, MPQ_ERROR_PAYLOAD, "%zu bytes are more than this service takes, raise max_payload",
+                      envelope.len);
+        mpq_lane_fail_damaged(lane, envelope, err.text);
+        return true;
+    }
+    return mpq_ring_post(lane->feeder, envelope, atomic_load(&lane->board->epoch), mpq_clock_wall_ms()) == 0;
+}
+
+static void post_overflow(mpq_lane *lane)
+{
+    while (lane->overflow_at < lane->overflow.count) {
+        mpq_slice envelope = mpq_batch_envelope(&lane->overflow, lane->overflow_at);
+        if (stopping(lane)) {
+            mpq_id id = mpq_codec_id(envelope);
+            mpq_lane_return(lane, &id);
+        } else if (!post(lane, envelope)) {
+            return;
+        }
+        lane->overflow_at++;
+    }
+    mpq_batch_clear(&lane->overflow);
+    lane->overflow_at = 0;
+}
+
+/* Jobs that find no room wait in private memory; should it run out too, they stay held under our name and are handed
+ * back with the next attach. */
+static void post_batch(mpq_lane *lane)
+{
+    for (size_t i = 0; i < lane->batch.count; i++) {
+        mpq_slice envelope = mpq_batch_envelope(&lane->batch, i);
+        if (lane->overflow.count > 0 || !post(lane, envelope))
+            mpq_batch_append(&lane->overflow, envelope);
+    }
+    post_overflow(lane);
+}
+
+static uint32_t overflow_count(const mpq_lane *lane)
+{
+    return (uint32_t)(lane->overflow.count - lane->overflow_at);
+}
+
+static void count_workers(mpq_lane *lane)
+{
+    mpq_board_file *board = lane->process->board.file;
+    uint64_t now = mpq_clock_monotonic_ms(), youngest = UINT64_MAX;
+    lane->workers = lane->idle = 0;
+    for (uint32_t i = 0; i < board->worker_capacity; i++) {
+        mpq_board_worker *worker = &board->workers[i];
+        int32_t state = atomic_load_explicit(&worker->state, memory_order_relaxed);
+        if ((state != MPQ_WORKER_IDLE && state != MPQ_WORKER_BUSY) || worker->queue != lane->index ||
+            atomic_load_explicit(&worker->retire, memory_order_relaxed))
+            continue;
+        /* The token is even before the result is published, so whoever is woken by a result sees an idle worker. */
+        bool running = atomic_load(&worker->run_token) & 1;
+        uint64_t since = atomic_load_explicit(&worker->run_started_at_ms, memory_order_relaxed);
+        uint64_t for_ms = running && now > since ? now - since : 0;
+        lane->workers++;
+        lane->idle += !running;
+        if (for_ms < youngest)
+            youngest = for_ms;
+    }
+    lane->youngest_running_us = lane->workers ? youngest * 1000 : 0;
+    lane->target = mpq_prefetch_target(&lane->prefetch, lane->workers, lane->idle, lane->youngest_running_us);
+}
+
+static uint32_t wanted(const mpq_lane *lane)
+{
+    if (stopping(lane) || lane->config->mode == MPQ_MODE_GRAB || lane->overflow.count > 0)
+        return 0;
+    uint32_t coming = 0;
+    for (uint32_t i = 0; i < lane->flight_count; i++)
+        coming += lane->flights[(lane->first_flight + i) % MPQ_LANE_FLIGHTS].want;
+    uint32_t have = mpq_ring_ready(lane->ring) + coming;
+    uint32_t want = lane->target > have ? lane->target - have : 0;
+    uint32_t room = mpq_ring_free_slots(lane->feeder);
+    room = room > coming ? room - coming : 0;
+    want = want < room ? want : room;
+    return want < MPQ_EXCHANGE_MAX ? want : MPQ_EXCHANGE_MAX;
+}
+
+/* -- towards the broker --------------------------------------------------------------------------------------- */
+
+static void collect_finished(mpq_lane *lane)
+{
+    lane->pending_count +=
+        mpq_ring_take_finished(lane->feeder, lane->pending + lane->pending_count, MPQ_RING_SLOTS - lane->pending_count);
+}
+
+/* The oldest of several withdrawn jobs has to be returned last to be the first at the head again. */
+static void withdraw(mpq_lane *lane)
+{
+    uint32_t slots[MPQ_RING_SLOTS];
+    uint32_t count = mpq_ring_withdraw(lane->feeder, slots, MPQ_RING_SLOTS);
+    while (count > 0 && lane->pending_count < MPQ_RING_SLOTS)
+        lane->pending[lane->pending_count++] = slots[--count];
+}
+
+/* Moves what is to be settled into the flight; returns how many settlements it has. */
+static size_t load_flight(mpq_lane *lane, mpq_flight *flight)
+{
+    size_t count = 0;
+    uint32_t taken = 0;
+    mpq_error err;
+    while (count < MPQ_EXCHANGE_MAX && lane->extras.head) {
+        mpq_extra *extra = mpq_extra_list_pop(&lane->extras);
+        lane->settles[count++] = extra->settle;
+        mpq_extra_list_append(&flight->extras, extra);
+    }
+    while (count < MPQ_EXCHANGE_MAX && taken < lane->pending_count) {
+        uint32_t slot = lane->pending[taken];
+        mpq_buf_clear(&lane->settle_bytes[count]);
+        int rc = mpq_lane_settle_slot(lane, slot, &lane->settle_bytes[count], &lane->settles[count], &err);
+        if (rc < 0) /* out of memory: later */
+            break;
+        taken++;
+        if (rc > 0) {
+            mpq_ring_free(lane->feeder, slot);
+            continue;
+        }
+        count++;
+        flight->slots[flight->slot_count++] = slot;
+    }
+    lane->pending_count -= taken;
+    memmove(lane->pending, lane->pending + taken, lane->pending_count * sizeof *lane->pending);
+    return count;
+}
+
+static void send_exchange(mpq_lane *lane)
+{
+    mpq_flight *flight = &lane->flights[(lane->first_flight + lane->flight_count) % MPQ_LANE_FLIGHTS];
+    mpq_error err;
+    flight->slot_count = 0;
+    mpq_extra_list_init(&flight->extras);
+    mpq_exchange exchange = {.settles = lane->settles, .want_bytes = RESERVE_BYTES};
+    exchange.settle_count = load_flight(lane, flight);
+    exchange.want = flight->want = wanted(lane);
+    lane->flight_count++;
+    uint64_t now = mpq_clock_monotonic_ms();
+    lane->look_at_ms = now + lane->config->sleep_ms;
+    if (exchange.want)
+        lane->due_at_ms = 0;
+    for (size_t i = 0; i < exchange.settle_count; i++)
+        if (lane->settles[i].kind == MPQ_SETTLE_RETRY || lane->settles[i].kind == MPQ_SETTLE_RETURN)
+            lane->empty = false;
+    if (lane->broker->ops->send(lane->broker, &exchange, &err) < 0)
+        mpq_lane_down(lane, &err);
+}
+
+static void log_oddities(mpq_lane *lane)
+{
+    mpq_batch *batch = &lane->batch;
+    if (batch->refused)
+        mpq_log_write(lane->process->log, MPQ_LEVEL_WARNING,
+                      "%zu results of queue \"%s\" were refused: the jobs were not held here any more", batch->refused,
+                      lane->config->name);
+    if (batch->garbage)
+        mpq_log_write(lane->process->log, MPQ_LEVEL_ERROR,
+                      "%zu entries of queue \"%s\" are no jobs: kept in the failed records as raw bytes",
+                      batch->garbage, lane->config->name);
+}
+
+static void confirm(mpq_lane *lane, mpq_flight *flight)
+{
+    for (uint32_t i = 0; i < flight->slot_count; i++)
+        mpq_ring_free(lane->feeder, flight->slots[i]);
+    atomic_fetch_add_explicit(&lane->process->board.shared->settled, flight->slot_count, memory_order_relaxed);
+    free_extras(&flight->extras);
+}
+
+static void accept_answer(mpq_lane *lane)
+{
+    mpq_batch *batch = &lane->batch;
+    mpq_flight *flight = &lane->flights[lane->first_flight];
+    if (batch->lost) {
+        mpq_log_write(lane->process->log, MPQ_LEVEL_WARNING,
+                      "the lease of queue \"%s\" was lost: others run what was held here", lane->config->name);
+        mpq_lane_lost(lane);
+        return;
+    }
+    lane->first_flight = (lane->first_flight + 1) % MPQ_LANE_FLIGHTS;
+    lane->flight_count--;
+    confirm(lane, flight);
+    log_oddities(lane);
+    if (flight->want)
+        lane->empty = batch->ready == 0 && batch->next_due_ms != 0;
+    if (batch->next_due_ms > 0)
+        lane->due_at_ms = mpq_clock_monotonic_ms() + (uint64_t)batch->next_due_ms;
+    post_batch(lane);
+}
+
+static void receive_answers(mpq_lane *lane)
+{
+    mpq_error err;
+    while (lane->state == MPQ_LANE_UP && lane->flight_count > 0) {
+        int rc = lane->broker->ops->receive(lane->broker, &lane->batch, &err);
+        if (rc > 0)
+            return;
+        if (rc == 0 && lane->batch.bytes.failed)
+            rc = mpq_error_set_memory(&err);
+        if (rc < 0) {
+            mpq_lane_down(lane, &err);
+            return;
+        }
+        accept_answer(lane);
+    }
+}
+
+/* -- deciding ------------------------------------------------------------------------------------------------- */
+
+static bool maintenance_due(const mpq_lane *lane, uint64_t now)
+{
+    return now >= lane->renew_at_ms;
+}
+
+static bool look_due(const mpq_lane *lane, uint64_t now)
+{
+    return !lane->empty || now >= lane->look_at_ms || (lane->due_at_ms && now >= lane->due_at_ms);
+}
+
+static bool wants_send(const mpq_lane *lane, uint64_t now)
+{
+    bool settles = lane->pending_count > 0 || lane->extras.head;
+    if (lane->state != MPQ_LANE_UP || maintenance_due(lane, now))
+        return false;
+    if (lane->flight_count == 0)
+        return settles || (look_due(lane, now) && wanted(lane) > 0);
+    if (lane->flight_count < MPQ_LANE_FLIGHTS)
+        return lane->pending_count >= FULL_FLIGHT || (!lane->empty && wanted(lane) >= FULL_FLIGHT);
+    return false;
+}
+
+/* Other nodes may have idle workers while ours are all busy with something longer than expected. */
+static void relieve(mpq_lane *lane, uint64_t now)
+{
+    bool stuck = lane->idle == 0 && lane->workers > 0 && lane->youngest_running_us >= LONG_JOB_US;
+    if (stopping(lane) || lane->workers == 0 ||
+        (stuck && now >= lane->relieve_at_ms && mpq_ring_ready(lane->ring) > lane->target)) {
+        withdraw(lane);
+        lane->relieve_at_ms = now + RELIEVE_EVERY_MS;
+    }
+}
+
+static void arm_wait(mpq_lane *lane)
+{
+    mpq_error err;
+    if (lane->state != MPQ_LANE_UP || lane->waiting || !lane->empty || lane->flight_count > 0 || wanted(lane) == 0)
+        return;
+    if (lane->broker->ops->wait_arm(lane->broker, &err) < 0)
+        mpq_lane_down(lane, &err);
+    else
+        lane->waiting = true;
+}
+
+static bool dead_worker_waits(const mpq_lane *lane)
+{
+    if (lane->config->mode != MPQ_MODE_GRAB)
+        return false;
+    mpq_board_file *board = lane->process->board.file;
+    for (uint32_t i = 0; i < board->worker_capacity; i++)
+        if (board->workers[i].queue == lane->index && atomic_load(&board->workers[i].state) == MPQ_WORKER_DEAD)
+            return true;
+    return false;
+}
+
+static void maintain(mpq_lane *lane, uint64_t now)
+{
+    mpq_error err;
+    if (dead_worker_waits(lane))
+        lane->renew_at_ms = now;
+    if (lane->state != MPQ_LANE_UP || lane->flight_count > 0 || !maintenance_due(lane, now))
+        return;
+    lane->renew_at_ms = now + lane->process->config->lease_ms / 5;
+    if (mpq_lane_maintain(lane, &err) < 0)
+        mpq_lane_down(lane, &err);
+    else
+        send_exchange(lane); /* renews the lease, whatever it carries */
+}
+
+void mpq_lane_pump(mpq_lane *lane)
+{
+    uint64_t now = mpq_clock_monotonic_ms();
+    mpq_error err;
+    if (lane->state == MPQ_LANE_CLOSED)
+        return;
+    if (lane->state == MPQ_LANE_DOWN && now >= lane->retry_at_ms && mpq_lane_attach(lane, &err) < 0)
+        mpq_lane_down(lane, &err);
+    collect_finished(lane);
+    receive_answers(lane);
+    post_overflow(lane);
+    count_workers(lane);
+    relieve(lane, now);
+    maintain(lane, now);
+    if (wants_send(lane, now))
+        send_exchange(lane);
+    receive_answers(lane);
+    arm_wait(lane);
+}
+
+void mpq_lane_woken(mpq_lane *lane)
+{
+    mpq_error err;
+    if (lane->state != MPQ_LANE_UP)
+        return;
+    int rc = lane->broker->ops->wait_collect(lane->broker, &lane->batch, &err);
+    if (rc < 0) {
+        mpq_lane_down(lane, &err);
+        return;
+    }
+    if (rc > 0)
+        return;
+    lane->waiting = false;
+    lane->empty = false;
+    post_batch(lane);
+}
+
+static void earlier(uint64_t *at, uint64_t candidate)
+{
+    if (candidate < *at)
+        *at = candidate;
+}
+
+bool mpq_lane_sleep(mpq_lane *lane, uint64_t now, uint64_t *next_at_ms)
+{
+    uint32_t ready = mpq_ring_ready(lane->ring);
+    uint32_t low_water = stopping(lane) ? UINT32_MAX : lane->target / 2;
+    *next_at_ms = now + 1000;
+    if (!mpq_ring_sleep(lane->ring, low_water))
+        return false;
+    if (lane->state == MPQ_LANE_CLOSED)
+        return true;
+    if (lane->state == MPQ_LANE_DOWN) {
+        earlier(next_at_ms, lane->retry_at_ms);
+        return lane->retry_at_ms > now;
+    }
+    if (wants_send(lane, now) || (maintenance_due(lane, now) && lane->flight_count == 0))
+        return false;
+    earlier(next_at_ms, lane->renew_at_ms);
+    if (wanted(lane) > 0) {
+        earlier(next_at_ms, lane->look_at_ms);
+        if (lane->due_at_ms)
+            earlier(next_at_ms, lane->due_at_ms);
+    }
+    if (ready > low_water)
+        earlier(next_at_ms, now + FLUSH_AFTER_MS);
+    if (ready > 0 && lane->idle == 0)
+        earlier(next_at_ms, now + RELIEVE_EVERY_MS);
+    return true;
+}
+
+bool mpq_lane_settled(const mpq_lane *lane)
+{
+    return lane->state == MPQ_LANE_CLOSED ||
+           (lane->pending_count == 0 && !lane->extras.head && lane->flight_count == 0);
+}
+
+int mpq_lane_detach(mpq_lane *lane, mpq_error *err)
+{
+    if (lane->state != MPQ_LANE_UP)
+        return mpq_error_set(err, lane->error.kind ? lane->error.kind : MPQ_ERROR_CONNECT, "%s", lane->error.text);
+    if (lane->broker->ops->detach(lane->broker, err) < 0)
+        return -1;
+    lane->board->owner[0] = '\0';
+    lane->state = MPQ_LANE_CLOSED;
+    return 0;
+}

@@ -1,0 +1,139 @@
+/*
+ * One queue of a service as the dispatcher sees it: jobs flow from the broker through the ring to the workers, results
+ * flow back. A lane keeps nothing that can't be rebuilt from the ring and the broker, so a dispatcher may die at any
+ * moment and its successor goes on:
+ *   - a finished job stays in its ring slot until the broker has confirmed its settlement;
+ *   - a reserved job that is in no slot yet is still held under our owner name at the broker, and returned on attach.
+ *
+ *            send (settle + reserve)                    post
+ *   broker <========================== lane ------------------------> ring -> workers
+ *            receive (jobs)                 <------------------------
+ *                                                take_finished
+ */
+#ifndef MPQ_LANE_H
+#define MPQ_LANE_H
+
+#include "loop.h"
+#include "prefetch.h"
+#include "process.h"
+#include "retry.h"
+
+enum mpq_lane_state {
+    MPQ_LANE_DOWN, /* no usable connection: attach again at retry_at_ms */
+    MPQ_LANE_UP,
+    MPQ_LANE_CLOSED /* detached */
+};
+
+/* A settlement that does not come from a ring slot (jobs taken over, damaged envelopes); owns its bytes. */
+typedef struct mpq_extra {
+    struct mpq_extra *next;
+    mpq_settle settle;
+    mpq_buf bytes;
+} mpq_extra;
+
+typedef struct mpq_extra_list {
+    mpq_extra *head;
+    mpq_extra **tail;
+} mpq_extra_list;
+
+#define MPQ_LANE_FLIGHTS 2
+
+/* One exchange under way. */
+typedef struct mpq_flight {
+    uint32_t slots[MPQ_EXCHANGE_MAX]; /* to free once confirmed */
+    uint32_t slot_count;
+    mpq_extra_list extras; /* to free once confirmed */
+    uint32_t want;
+} mpq_flight;
+
+typedef struct mpq_lane {
+    mpq_process *process;
+    const mpq_queue_config *config;
+    uint32_t index;
+    mpq_board_queue *board; /* owner name and epoch, shared */
+    mpq_ring *ring;
+    mpq_ring_feeder *feeder;
+    mpq_broker *broker;
+    enum mpq_lane_state state;
+    bool attached_once;
+    bool legacy_taken; /* what a dead predecessor held has been taken over */
+
+    mpq_flight flights[MPQ_LANE_FLIGHTS]; /* the oldest is flights[first_flight] */
+    uint32_t first_flight, flight_count;
+
+    uint32_t pending[MPQ_RING_SLOTS]; /* finished slots not yet sent, oldest first */
+    uint32_t pending_count;
+    mpq_extra_list extras; /* not yet sent */
+    mpq_batch overflow;    /* reserved, but the ring had no room: posted as soon as it has */
+    size_t overflow_at;
+    mpq_batch batch;
+
+    mpq_prefetch prefetch;
+    uint32_t workers, idle; /* started workers of this queue, as of the last pump */
+    uint64_t youngest_running_us;
+    uint32_t target;        /* see mpq_prefetch_target */
+    bool empty;             /* the broker had nothing more to give when last asked */
+    bool waiting;           /* wait_arm is in force */
+    uint64_t due_at_ms;     /* monotonic; look again then; 0 = nothing known */
+    uint64_t look_at_ms;    /* look again then in any case (sleep_seconds) */
+    uint64_t renew_at_ms;   /* maintenance: renew the lease, take over from dead nodes */
+    uint64_t retry_at_ms;   /* DOWN: next attempt */
+    uint64_t relieve_at_ms; /* not before: give back what waits behind long jobs */
+    uint32_t failures;      /* attempts to attach in a row */
+    mpq_error error;        /* why it is DOWN */
+
+    /* scratch for building an exchange */
+    mpq_settle settles[MPQ_EXCHANGE_MAX];
+    mpq_buf settle_bytes[MPQ_EXCHANGE_MAX];
+} mpq_lane;
+
+int mpq_lane_open(mpq_process *process, uint32_t index, mpq_lane *lane, mpq_error *err);
+/* Frees everything without a word to the broker. */
+void mpq_lane_close(mpq_lane *lane);
+
+/* Does whatever can be done now: connects, collects, settles, reserves, posts, maintains. Never blocks for longer than
+ * the broker's timeouts. Call it after every event. */
+void mpq_lane_pump(mpq_lane *lane);
+
+/* A descriptor of wait_fds is readable. */
+void mpq_lane_woken(mpq_lane *lane);
+
+/* True when the lane may sleep until next_at_ms (monotonic, out) or an event. */
+bool mpq_lane_sleep(mpq_lane *lane, uint64_t now_ms, uint64_t *next_at_ms);
+
+/* Nothing finished is unsettled: after stopping == 2 the lane can be closed. */
+bool mpq_lane_settled(const mpq_lane *lane);
+/* Hands everything back and gives the lease up. -1 when the broker can't be reached. */
+int mpq_lane_detach(mpq_lane *lane, mpq_error *err);
+
+/* -- lane_attach.c: who owns what --------------------------------------------------------------------------------- */
+
+/* Connects and registers the owner name of the board's epoch, or resumes it; matches the ring with what the broker says
+ * we hold. */
+int mpq_lane_attach(mpq_lane *lane, mpq_error *err);
+/* The lease was taken from us: give up what is not running, forget the results of what is, take a new name. */
+void mpq_lane_lost(mpq_lane *lane);
+/* The connection broke: what was under way has to be sent again. */
+void mpq_lane_down(mpq_lane *lane, const mpq_error *why);
+/* Renews the lease, those of grab workers, and takes over the jobs of dead owners. Only with no exchange under way. */
+int mpq_lane_maintain(mpq_lane *lane, mpq_error *err);
+
+/* -- lane_settle.c: from outcomes to settlements ---------------------------------------------------------------------
+ */
+
+/* The settlement of a finished slot; bytes it needs go to `bytes`. 1 = the slot belongs to an epoch that was lost:
+ * free it, there is nothing to settle. */
+int mpq_lane_settle_slot(mpq_lane *lane, uint32_t slot, mpq_buf *bytes, mpq_settle *out, mpq_error *err);
+/* Queues the settlement of a job that is in no slot. `cause` NULL: hand it back, uncounted. */
+void mpq_lane_settle_job(mpq_lane *lane, mpq_slice envelope, const mpq_cause *cause);
+/* Queues: hand back the job with this id. */
+void mpq_lane_return(mpq_lane *lane, const mpq_id *id);
+/* Queues: bytes that look like an envelope but can't be decoded go to the failed records, with the reason. */
+void mpq_lane_fail_damaged(mpq_lane *lane, mpq_slice envelope, const char *reason);
+
+void mpq_extra_list_init(mpq_extra_list *list);
+void mpq_extra_list_append(mpq_extra_list *list, mpq_extra *extra);
+mpq_extra *mpq_extra_list_pop(mpq_extra_list *list); /* NULL when empty */
+void mpq_extra_free(mpq_extra *extra);
+
+#endif
