@@ -32,7 +32,8 @@ void mpq_producer_close(mpq_producer *producer);
 int mpq_producer_push(mpq_producer *producer, const char *queue, const mpq_new_job *jobs, size_t count, mpq_id *ids,
                       size_t *accepted, mpq_error *err);
 
-/* The broker handle behind it, connected by itself, for counts, failed and clear. */
+/* The broker handle behind it, connected by itself, for counts, failed and clear. Valid until the next call with this
+ * producer; NULL when out of memory. */
 mpq_broker *mpq_producer_broker(mpq_producer *producer);
 
 #endif
