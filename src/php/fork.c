@@ -1,0 +1,92 @@
+#include "../../php_mpqueue.h"
+#include "fork.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "ext/random/php_random.h"
+#include "ext/standard/basic_functions.h"
+#include "ext/standard/php_filestat.h"
+#include "main/php_main.h"
+#include "main/php_output.h"
+#include "zend_exceptions.h"
+
+/* An output callback is user code and may end the request; whoever forks must not. */
+void mpqueue_fork_before(void)
+{
+    zend_execute_data *frame = EG(current_execute_data);
+
+    if (php_output_get_level() > 0) {
+        zend_try {
+            php_output_flush_all();
+        } zend_catch {
+            EG(current_execute_data) = frame;
+        } zend_end_try();
+        zend_clear_exception();
+    }
+    fflush(NULL);
+}
+
+static void refresh_interpreter(void)
+{
+#if PHP_VERSION_ID >= 80500
+    php_child_init();
+#else
+    zend_max_execution_timer_init();
+#endif
+}
+
+/* A disabled handler is not called while its buffer is dropped: its callback belongs to the parent. */
+static void drop_output(void)
+{
+    php_output_handler **handlers = zend_stack_base(&OG(handlers));
+
+    for (int i = 0; i < zend_stack_count(&OG(handlers)); i++) {
+        handlers[i]->flags |= PHP_OUTPUT_HANDLER_DISABLED;
+    }
+    php_output_discard_all();
+}
+
+/* Objects first: freeing the functions may let go of the last reference to one. */
+static void disown_objects_and_functions(void)
+{
+    zend_objects_store_mark_destructed(&EG(objects_store));
+    php_free_shutdown_functions();
+}
+
+static void reseed(void)
+{
+    RANDOM_G(combined_lcg_seeded) = false;
+    RANDOM_G(mt19937_seeded) = false;
+#if PHP_VERSION_ID >= 80400
+    RANDOM_G(fallback_seed_state).initialized = false;
+#endif
+}
+
+/* Children share the terminal with the manager, but only one process can read from it. */
+static void close_stdin(void)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    if (fd > 0) {
+        dup2(fd, STDIN_FILENO);
+        close(fd);
+    }
+}
+
+void mpqueue_fork_after(enum mpq_role role)
+{
+    refresh_interpreter();
+    drop_output();
+    disown_objects_and_functions();
+    reseed();
+    /* It holds paths resolved through /proc/self, which is somebody else now. */
+    php_clear_stat_cache(true, NULL, 0);
+    EG(exit_status) = 0;
+    /* A terminal that went away must not end whoever writes to it. */
+    PG(ignore_user_abort) = true;
+    if (role != MPQ_ROLE_MANAGER) {
+        close_stdin();
+    }
+}
