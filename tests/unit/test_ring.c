@@ -1,0 +1,572 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ring.h"
+#include "test.h"
+
+enum { ARENA_BYTES = 4 << 20, FOREVER_MS = 3600000 };
+
+static mpq_ring *ring;
+static mpq_ring_feeder *feeder;
+static char *arena;
+static int wake_fd;
+
+static void *map_shared(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void open_ring(void)
+{
+    void *memory = map_shared(mpq_ring_bytes());
+    arena = map_shared(ARENA_BYTES);
+    CHECK(memory && arena);
+    ring = mpq_ring_init(memory, arena, ARENA_BYTES);
+    wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    CHECK_INT(mpq_ring_feeder_open(ring, &feeder, NULL), 0);
+    CHECK_INT(mpq_ring_free_slots(feeder), MPQ_RING_SLOTS);
+}
+
+/* An envelope's bytes follow from its number. */
+static void fill(char *to, size_t len, uint64_t number)
+{
+    for (size_t i = 0; i < len; i++)
+        to[i] = (char)(number * 31 + i * 7 + (i >> 8));
+    memcpy(to + MPQ_ENVELOPE_ID_OFFSET, &number, sizeof number);
+    memset(to + MPQ_ENVELOPE_ID_OFFSET + 8, 0, 8);
+}
+
+static int post(uint64_t number, size_t len)
+{
+    char *bytes = malloc(len);
+    fill(bytes, len, number);
+    int status = mpq_ring_post(feeder, mpq_slice_of(bytes, len), 3, 1000 + number);
+    free(bytes);
+    return status;
+}
+
+static uint64_t number_of(uint32_t slot)
+{
+    uint64_t number;
+    memcpy(&number, mpq_ring_slot(ring, slot)->id.bytes, sizeof number);
+    return number;
+}
+
+static bool is_intact(uint32_t slot, uint64_t number, size_t len)
+{
+    mpq_slice envelope = mpq_ring_envelope(ring, slot);
+    char *bytes = malloc(len);
+    fill(bytes, len, number);
+    bool same = number_of(slot) == number && envelope.len == len && memcmp(bytes, envelope.data, len) == 0;
+    free(bytes);
+    return same;
+}
+
+static void finish(uint32_t slot, enum mpq_end end)
+{
+    mpq_ring_slot(ring, slot)->end = end;
+    mpq_ring_finish(ring, slot, wake_fd);
+}
+
+static uint64_t wake_ups(void)
+{
+    uint64_t count = 0;
+    return read(wake_fd, &count, sizeof count) == sizeof count ? count : 0;
+}
+
+static void reopen_feeder(void)
+{
+    mpq_ring_feeder_close(feeder);
+    feeder = NULL;
+    CHECK_INT(mpq_ring_feeder_open(ring, &feeder, NULL), 0);
+}
+
+#define OPEN_RING()                                                                                                    \
+    do {                                                                                                               \
+        open_ring();                                                                                                   \
+        if (test_failed())                                                                                             \
+            return;                                                                                                    \
+    } while (0)
+
+TEST(ring_carries_a_job_there_and_back)
+{
+    uint32_t slots[4], worker = 0;
+    OPEN_RING();
+    CHECK(mpq_ring_claim(ring, 1) == MPQ_SLOT_NONE);
+    CHECK_INT(post(77, 200), 0);
+    CHECK_INT(mpq_ring_ready(ring), 1);
+    uint32_t slot = mpq_ring_claim(ring, 5);
+    CHECK(slot < MPQ_RING_SLOTS);
+    CHECK_INT(mpq_ring_ready(ring), 0);
+    CHECK(mpq_ring_claim(ring, 6) == MPQ_SLOT_NONE);
+    CHECK(is_intact(slot, 77, 200));
+    CHECK_INT(mpq_ring_slot(ring, slot)->epoch, 3);
+    CHECK_INT(mpq_ring_slot(ring, slot)->reserved_at_ms, 1077);
+    CHECK_INT(mpq_ring_slot(ring, slot)->end, MPQ_END_INTERRUPTED);
+    CHECK_INT(mpq_ring_slot_state(ring, slot, &worker), MPQ_SLOT_RUNNING);
+    CHECK_INT(worker, 5);
+    CHECK_INT(mpq_ring_claimed_by(ring, 5), slot);
+    CHECK_INT(mpq_ring_claimed_by(ring, 6), MPQ_SLOT_NONE);
+    CHECK_INT(mpq_ring_take_finished(feeder, slots, 4), 0);
+    finish(slot, MPQ_END_DONE);
+    CHECK_INT(mpq_ring_claimed_by(ring, 5), MPQ_SLOT_NONE);
+    CHECK_INT(mpq_ring_take_finished(feeder, slots, 4), 1);
+    CHECK_INT(slots[0], slot);
+    CHECK_INT(mpq_ring_take_finished(feeder, slots, 4), 0);
+    CHECK_INT(mpq_ring_occupied(ring, slots, 4), 1);
+    mpq_ring_free(feeder, slot);
+    CHECK_INT(mpq_ring_occupied(ring, slots, 4), 0);
+    CHECK_INT(mpq_ring_free_slots(feeder), MPQ_RING_SLOTS);
+    mpq_ring_feeder_close(feeder);
+}
+
+TEST(ring_is_first_in_first_out)
+{
+    uint32_t slots[MPQ_RING_SLOTS];
+    uint64_t posted = 0, claimed = 0;
+    OPEN_RING();
+    srand(3);
+    for (int round = 0; round < 3000; round++) {
+        for (int i = rand() % 200; i > 0 && post(posted, 80) == 0; i--)
+            posted++;
+        for (int i = rand() % 200; i > 0; i--) {
+            uint32_t slot = mpq_ring_claim(ring, 1);
+            if (slot == MPQ_SLOT_NONE)
+                break;
+            CHECK(number_of(slot) == claimed);
+            claimed++;
+            finish(slot, MPQ_END_DONE);
+        }
+        CHECK_INT(mpq_ring_ready(ring), posted - claimed);
+        /* In any order: what is freed last is used first. */
+        uint32_t count = mpq_ring_take_finished(feeder, slots, (uint32_t)rand() % MPQ_RING_SLOTS);
+        for (uint32_t i = 0; i < count; i++)
+            mpq_ring_free(feeder, slots[count - 1 - i]);
+    }
+    CHECK(claimed > 100000);
+    mpq_ring_feeder_close(feeder);
+}
+
+TEST(ring_is_full_after_512_and_usable_again)
+{
+    uint32_t slots[MPQ_RING_SLOTS + 1];
+    OPEN_RING();
+    for (int round = 0; round < 3; round++) {
+        for (uint64_t i = 0; i < MPQ_RING_SLOTS; i++)
+            CHECK_INT(post(i, 100), 0);
+        CHECK_INT(post(9999, 100), 1);
+        CHECK_INT(mpq_ring_ready(ring), MPQ_RING_SLOTS);
+        for (uint64_t i = 0; i < MPQ_RING_SLOTS; i++) {
+            uint32_t slot = mpq_ring_claim(ring, 1);
+            CHECK(number_of(slot) == i);
+            finish(slot, MPQ_END_DONE);
+        }
+        CHECK_INT(mpq_ring_take_finished(feeder, slots, 100), 100);
+        CHECK_INT(mpq_ring_take_finished(feeder, slots + 100, MPQ_RING_SLOTS), MPQ_RING_SLOTS - 100);
+        CHECK_INT(post(9999, 100), 1);
+        for (int i = 0; i < MPQ_RING_SLOTS; i++)
+            mpq_ring_free(feeder, slots[i]);
+    }
+    mpq_ring_feeder_close(feeder);
+}
+
+TEST(ring_withdraws_what_nobody_claimed)
+{
+    uint32_t slots[16];
+    OPEN_RING();
+    for (uint64_t i = 0; i < 10; i++)
+        CHECK_INT(post(i, 100), 0);
+    uint32_t running = mpq_ring_claim(ring, 1);
+    CHECK_INT(mpq_ring_withdraw(feeder, slots, 4), 4);
+    for (uint64_t i = 0; i < 4; i++) {
+        CHECK(number_of(slots[i]) == i + 1);
+        CHECK_INT(mpq_ring_slot_state(ring, slots[i], NULL), MPQ_SLOT_FINISHED);
+        CHECK_INT(mpq_ring_slot(ring, slots[i])->end, MPQ_END_INTERRUPTED);
+    }
+    CHECK_INT(mpq_ring_ready(ring), 5);
+    CHECK_INT(mpq_ring_take_finished(feeder, slots + 4, 10), 0);
+    CHECK(number_of(mpq_ring_claim(ring, 2)) == 5);
+    CHECK_INT(mpq_ring_withdraw(feeder, slots + 4, 12), 4);
+    CHECK(mpq_ring_claim(ring, 3) == MPQ_SLOT_NONE);
+    CHECK_INT(mpq_ring_withdraw(feeder, slots + 8, 8), 0);
+    for (int i = 0; i < 8; i++)
+        mpq_ring_free(feeder, slots[i]);
+    finish(running, MPQ_END_DONE);
+    CHECK_INT(mpq_ring_take_finished(feeder, slots, 16), 1);
+    CHECK_INT(slots[0], running);
+    mpq_ring_feeder_close(feeder);
+}
+
+TEST(ring_never_shows_an_old_outcome_for_a_new_job)
+{
+    uint32_t slots[2];
+    OPEN_RING();
+    CHECK_INT(post(1, 100), 0);
+    uint32_t slot = mpq_ring_claim(ring, 1);
+    mpq_ring_slot(ring, slot)->run_us = 55;
+    mpq_ring_slot(ring, slot)->report_len = 20;
+    finish(slot, MPQ_END_DONE);
+    CHECK_INT(mpq_ring_take_finished(feeder, slots, 2), 1);
+    mpq_ring_free(feeder, slot);
+    CHECK_INT(post(2, 100), 0);
+    CHECK_INT(mpq_ring_claim(ring, 1), slot);
+    CHECK_INT(mpq_ring_slot(ring, slot)->end, MPQ_END_INTERRUPTED);
+    CHECK_INT(mpq_ring_slot(ring, slot)->report_len, 0);
+    CHECK_INT(mpq_ring_slot(ring, slot)->run_us, 0);
+    mpq_ring_feeder_close(feeder);
+}
+
+TEST(ring_finish_can_be_repeated)
+{
+    uint32_t slots[2];
+    OPEN_RING();
+    CHECK_INT(post(1, 100), 0);
+    uint32_t slot = mpq_ring_claim(ring, 1);
+    finish(slot, MPQ_END_DONE);
+    mpq_ring_finish(ring, slot, wake_fd);
+    CHECK_INT(mpq_ring_take_finished(feeder, slots, 2), 1);
+    mpq_ring_finish(ring, slot, wake_fd);
+    CHECK_INT(mpq_ring_take_finished(feeder, slots, 2), 0);
+    mpq_ring_free(feeder, slot);
+    mpq_ring_finish(ring, slot, wake_fd);
+    CHECK_INT(mpq_ring_take_finished(feeder, slots, 2), 0);
+    CHECK_INT(mpq_ring_slot_state(ring, slot, NULL), MPQ_SLOT_FREE);
+    CHECK_INT(post(2, 100), 0);
+    mpq_ring_finish(ring, slot, wake_fd);
+    CHECK_INT(mpq_ring_take_finished(feeder, slots, 2), 0);
+    CHECK_INT(mpq_ring_claim(ring, 1), slot);
+    mpq_ring_feeder_close(feeder);
+}
+
+TEST(ring_keeps_large_envelopes_in_the_arena)
+{
+    uint32_t slots[8];
+    size_t sizes[] = {1, 24, MPQ_SLOT_INLINE_BYTES, MPQ_SLOT_INLINE_BYTES + 1, 5000, 1 << 20, 2 << 20};
+    OPEN_RING();
+    CHECK_INT(mpq_ring_largest(ring), ARENA_BYTES);
+    for (uint64_t i = 1; i < 7; i++)
+        CHECK_INT(post(i, sizes[i]), 0);
+    CHECK_INT(post(7, 1 << 20), 1); /* no room for it now */
+    CHECK_INT(post(8, 100), 0);     /* small ones do not need any */
+    for (uint64_t i = 1; i < 7; i++) {
+        uint32_t slot = mpq_ring_claim(ring, 1);
+        CHECK(is_intact(slot, i, sizes[i]));
+        finish(slot, MPQ_END_DONE);
+    }
+    CHECK_INT(mpq_ring_take_finished(feeder, slots, 8), 6);
+    for (int i = 0; i < 6; i++)
+        mpq_ring_free(feeder, slots[i]);
+    CHECK_INT(post(9, ARENA_BYTES + 1), 1);
+    CHECK_INT(post(10, ARENA_BYTES), 0);
+    CHECK(number_of(mpq_ring_claim(ring, 1)) == 8);
+    CHECK(is_intact(mpq_ring_claim(ring, 1), 10, ARENA_BYTES));
+    CHECK_INT(mpq_ring_free_slots(feeder), MPQ_RING_SLOTS - 2);
+    mpq_ring_feeder_close(feeder);
+}
+
+TEST(ring_feeder_is_rebuilt_from_what_is_there)
+{
+    uint32_t slots[16];
+    OPEN_RING();
+    CHECK_INT(post(0, 1 << 20), 0);
+    CHECK_INT(post(1, 3000), 0);
+    CHECK_INT(post(2, 100), 0);
+    CHECK_INT(post(3, 2 << 20), 0);
+    finish(mpq_ring_claim(ring, 1), MPQ_END_DONE);
+    uint32_t taken = mpq_ring_claim(ring, 1), running = mpq_ring_claim(ring, 2);
+    finish(taken, MPQ_END_EXIT);
+    CHECK_INT(mpq_ring_take_finished(feeder, slots, 1), 1);
+    mpq_ring_free(feeder, slots[0]);
+    uint32_t freed = slots[0];
+    CHECK_INT(mpq_ring_take_finished(feeder, slots, 4), 1);
+    /* The next dispatcher does not know what this one has taken. */
+    reopen_feeder();
+    CHECK_INT(mpq_ring_free_slots(feeder), MPQ_RING_SLOTS - 3);
+    CHECK_INT(mpq_ring_occupied(ring, slots, 16), 3);
+    CHECK_INT(mpq_ring_take_finished(feeder, slots, 4), 1);
+    CHECK(slots[0] != freed);
+    CHECK_INT(mpq_ring_take_finished(feeder, slots + 1, 4), 0);
+    CHECK_INT(post(4, 2 << 20), 1);
+    CHECK_INT(post(5, 900 << 10), 0);
+    uint32_t slot = mpq_ring_claim(ring, 1);
+    CHECK(is_intact(slot, 3, 2 << 20));
+    CHECK(is_intact(mpq_ring_claim(ring, 3), 5, 900 << 10));
+    CHECK(is_intact(running, 2, 100));
+    finish(slot, MPQ_END_DONE);
+    CHECK_INT(mpq_ring_take_finished(feeder, slots, 4), 1);
+    mpq_ring_free(feeder, slots[0]);
+    CHECK_INT(post(6, 2 << 20), 0);
+    mpq_ring_feeder_close(feeder);
+}
+
+TEST(ring_feeder_refuses_a_damaged_ring)
+{
+    mpq_error err = {0};
+    OPEN_RING();
+    CHECK_INT(post(1, 3000), 0);
+    CHECK_INT(post(2, 3000), 0);
+    mpq_ring_feeder_close(feeder);
+    mpq_slot *slot = mpq_ring_slot(ring, mpq_ring_claim(ring, 1));
+    uint64_t offset = slot->arena_offset;
+    slot->arena_offset = UINT64_MAX - 4095;
+    CHECK_INT(mpq_ring_feeder_open(ring, &feeder, &err), -1);
+    CHECK_INT(err.kind, MPQ_ERROR_STATE);
+    CHECK(strstr(err.text, "damaged") != NULL);
+    slot->arena_offset = offset;
+    slot->envelope_len = 5000;
+    CHECK_INT(mpq_ring_feeder_open(ring, &feeder, &err), -1);
+    slot->envelope_len = 3000;
+    CHECK_INT(mpq_ring_feeder_open(ring, &feeder, &err), 0);
+    mpq_ring_feeder_close(feeder);
+}
+
+TEST(ring_wakes_the_dispatcher_at_low_water)
+{
+    uint32_t slots[16];
+    OPEN_RING();
+    for (uint64_t i = 0; i < 5; i++)
+        CHECK_INT(post(i, 100), 0);
+    finish(mpq_ring_claim(ring, 1), MPQ_END_DONE); /* 4 ready, nobody asked */
+    CHECK_INT(wake_ups(), 0);
+    CHECK(!mpq_ring_sleep(ring, 4));
+    CHECK(!mpq_ring_sleep(ring, UINT32_MAX));
+    CHECK(mpq_ring_sleep(ring, 2));
+    finish(mpq_ring_claim(ring, 1), MPQ_END_DONE); /* 3 */
+    CHECK_INT(wake_ups(), 0);
+    finish(mpq_ring_claim(ring, 1), MPQ_END_DONE); /* 2 */
+    CHECK_INT(wake_ups(), 1);
+    finish(mpq_ring_claim(ring, 1), MPQ_END_DONE); /* once for each sleep */
+    CHECK_INT(wake_ups(), 0);
+    mpq_ring_awake(ring);
+    CHECK_INT(mpq_ring_take_finished(feeder, slots, 16), 4);
+    CHECK(mpq_ring_sleep(ring, 0));
+    mpq_ring_awake(ring);
+    finish(mpq_ring_claim(ring, 1), MPQ_END_DONE); /* awake: no wake-up */
+    CHECK_INT(wake_ups(), 0);
+    CHECK(!mpq_ring_sleep(ring, 0));
+    CHECK_INT(mpq_ring_take_finished(feeder, slots, 16), 1);
+    CHECK(mpq_ring_sleep(ring, UINT32_MAX));
+    CHECK_INT(post(7, 100), 0);
+    CHECK_INT(post(8, 100), 0);
+    finish(mpq_ring_claim(ring, 1), MPQ_END_DONE);
+    CHECK_INT(wake_ups(), 1);
+    mpq_ring_feeder_close(feeder);
+}
+
+static pid_t spawn(void (*body)(uint32_t worker), uint32_t worker)
+{
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        body(worker);
+        _exit(0);
+    }
+    return pid;
+}
+
+static void run_until_killed(uint32_t worker)
+{
+    for (;;) {
+        uint32_t kicks = mpq_ring_kicks(ring);
+        uint32_t slot = mpq_ring_claim(ring, worker);
+        if (slot == MPQ_SLOT_NONE)
+            mpq_ring_wait(ring, kicks, FOREVER_MS);
+        else
+            finish(slot, MPQ_END_DONE);
+    }
+}
+
+static void die_when_woken(uint32_t worker)
+{
+    (void)worker;
+    mpq_ring_wait(ring, mpq_ring_kicks(ring), FOREVER_MS);
+    raise(SIGKILL);
+}
+
+static void stop(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+/* Asleep in a system call, as far as the system tells. */
+static bool is_asleep(pid_t pid)
+{
+    char path[64], text[256] = "";
+    snprintf(path, sizeof path, "/proc/%d/syscall", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t len = read(fd, text, sizeof text - 1);
+    close(fd);
+    return len > 0 && strncmp(text, "running", 7) != 0;
+}
+
+static void wait_until_asleep(pid_t pid)
+{
+    for (int i = 0; i < 5000 && !is_asleep(pid); i++)
+        usleep(1000);
+    usleep(2000);
+}
+
+/* Sleeps as a dispatcher does; false when nobody wakes it within 10 seconds. */
+static bool sleep_until_woken(uint32_t low_water)
+{
+    struct pollfd poll_fd = {.fd = wake_fd, .events = POLLIN};
+    bool woken = true;
+    if (mpq_ring_sleep(ring, low_water))
+        woken = poll(&poll_fd, 1, 10000) == 1;
+    mpq_ring_awake(ring);
+    wake_ups();
+    return woken;
+}
+
+/* One job at a time, so that both sides fall asleep all the time: a missed wake-up would stop everything. */
+static void exchange_rounds(int workers, uint64_t rounds, uint32_t batch)
+{
+    pid_t pids[4];
+    for (int i = 0; i < workers; i++)
+        pids[i] = spawn(run_until_killed, (uint32_t)i);
+    srand(11);
+    for (uint64_t round = 0; round < rounds; round++) {
+        uint32_t slots[MPQ_RING_SLOTS], left = batch;
+        for (uint32_t i = 0; i < batch; i++)
+            CHECK_INT(post(round, 80), 0);
+        while (left > 0) {
+            uint32_t count = mpq_ring_take_finished(feeder, slots, MPQ_RING_SLOTS);
+            for (uint32_t i = 0; i < count; i++)
+                mpq_ring_free(feeder, slots[i]);
+            left -= count;
+            if (left > 0 && count == 0)
+                CHECK(sleep_until_woken(batch == 1 && round % 2 ? 0 : UINT32_MAX));
+        }
+        for (volatile int spin = rand() % 3000; spin > 0; spin--)
+            ;
+    }
+    for (int i = 0; i < workers; i++)
+        stop(pids[i]);
+}
+
+TEST(ring_misses_no_wake_up_in_20000_rounds)
+{
+    OPEN_RING();
+    exchange_rounds(1, 20000, 1);
+    if (!test_failed())
+        exchange_rounds(3, 8000, 1);
+    if (!test_failed())
+        exchange_rounds(3, 4000, 5);
+    mpq_ring_feeder_close(feeder);
+}
+
+TEST(ring_wakes_another_worker_when_a_sleeper_was_killed)
+{
+    OPEN_RING();
+    for (int i = 0; i < 5; i++) {
+        pid_t first = spawn(run_until_killed, 1);
+        wait_until_asleep(first);
+        pid_t second = spawn(run_until_killed, 2);
+        wait_until_asleep(second);
+        stop(first);
+        CHECK_INT(post(1, 100), 0);
+        CHECK(sleep_until_woken(UINT32_MAX));
+        uint32_t slot;
+        CHECK_INT(mpq_ring_take_finished(feeder, &slot, 1), 1);
+        mpq_ring_free(feeder, slot);
+        stop(second);
+    }
+    mpq_ring_feeder_close(feeder);
+}
+
+TEST(ring_passes_a_dead_workers_wake_up_on)
+{
+    OPEN_RING();
+    pid_t first = spawn(die_when_woken, 1);
+    wait_until_asleep(first);
+    pid_t second = spawn(run_until_killed, 2);
+    wait_until_asleep(second);
+    CHECK_INT(post(1, 100), 0); /* wakes the first, which sleeps longest */
+    waitpid(first, NULL, 0);
+    CHECK_INT(mpq_ring_claimed_by(ring, 1), MPQ_SLOT_NONE);
+    CHECK(sleep_until_woken(UINT32_MAX));
+    CHECK_INT(mpq_ring_ready(ring), 0);
+    stop(second);
+    mpq_ring_feeder_close(feeder);
+}
+
+static void exit_when_kicked(uint32_t worker)
+{
+    (void)worker;
+    uint32_t first = mpq_ring_kicks(ring);
+    while (mpq_ring_kicks(ring) == first)
+        mpq_ring_wait(ring, first, FOREVER_MS);
+}
+
+TEST(ring_kick_reaches_every_worker)
+{
+    pid_t pids[4];
+    OPEN_RING();
+    for (int round = 0; round < 20; round++) {
+        for (uint32_t i = 0; i < 4; i++)
+            pids[i] = spawn(exit_when_kicked, i);
+        for (int i = 0; i < 4; i++)
+            wait_until_asleep(pids[i]);
+        mpq_ring_kick(ring);
+        for (int i = 0; i < 4; i++)
+            CHECK_INT(waitpid(pids[i], NULL, 0), pids[i]);
+    }
+    /* A kick before the sleep counts, too. */
+    uint32_t kicks = mpq_ring_kicks(ring);
+    mpq_ring_kick(ring);
+    mpq_ring_wait(ring, kicks, FOREVER_MS);
+    mpq_ring_wait(ring, mpq_ring_kicks(ring), 20);
+    mpq_ring_feeder_close(feeder);
+}
+
+/* What is withdrawn was not run, what was run is not withdrawn, and together it is everything. */
+TEST(ring_withdraws_against_claiming_workers)
+{
+    enum { ROUNDS = 3000, BATCH = 16 };
+    static unsigned char ended[ROUNDS * BATCH];
+    uint32_t slots[MPQ_RING_SLOTS], withdrawn = 0, run = 0;
+    OPEN_RING();
+    pid_t pids[2] = {spawn(run_until_killed, 1), spawn(run_until_killed, 2)};
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        for (uint64_t i = 0; i < BATCH; i++)
+            CHECK_INT(post(round * BATCH + i, 80), 0);
+        uint32_t left = BATCH, back = mpq_ring_withdraw(feeder, slots, MPQ_RING_SLOTS);
+        for (uint32_t i = 0; i < back; i++)
+            CHECK_INT(mpq_ring_slot(ring, slots[i])->end, MPQ_END_INTERRUPTED);
+        withdrawn += back;
+        for (;;) {
+            for (uint32_t i = 0; i < back; i++) {
+                CHECK(ended[number_of(slots[i])]++ == 0);
+                mpq_ring_free(feeder, slots[i]);
+            }
+            left -= back;
+            if (left == 0)
+                break;
+            back = mpq_ring_take_finished(feeder, slots, MPQ_RING_SLOTS);
+            for (uint32_t i = 0; i < back; i++)
+                CHECK_INT(mpq_ring_slot(ring, slots[i])->end, MPQ_END_DONE);
+            run += back;
+            if (back == 0)
+                CHECK(sleep_until_woken(UINT32_MAX));
+        }
+    }
+    CHECK(withdrawn > 0 && run > 0);
+    CHECK_INT(withdrawn + run, ROUNDS * BATCH);
+    CHECK_INT(mpq_ring_free_slots(feeder), MPQ_RING_SLOTS);
+    stop(pids[0]);
+    stop(pids[1]);
+    mpq_ring_feeder_close(feeder);
+}
