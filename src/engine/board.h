@@ -93,7 +93,7 @@ typedef struct mpq_board {
                                                  2 = every worker is gone: settle what is left, detach, exit */
         _Atomic uint32_t dispatcher_ready;    /* dispatcher: pid of the one that has attached to every queue */
         _Atomic uint64_t settled;             /* dispatcher: jobs settled since start, for status */
-        char start_error[512];                /* dispatcher: why it ended before it was ever ready */
+        char start_error[1024];               /* dispatcher: why it ended before it was ever ready */
     } * shared;
     mpq_board_legacy *
         legacy; /* NULL when there was none; the dispatcher settles it, then it is freed by everyone at their leisure */

@@ -19,6 +19,7 @@ typedef struct mpq_process {
     enum mpq_role role;
     pid_t manager_pid;
     uint32_t worker_index; /* role WORKER: its entry on the board */
+    int template_fd;       /* role TEMPLATE: where the manager's requests come from */
     int exit_status;
     bool is_daemon;
     sigset_t mask;                       /* signal mask the service was started with; children run with it */
