@@ -296,9 +296,6 @@ int mpq_ring_post(mpq_ring_feeder *feeder, mpq_slice envelope, uint32_t epoch, u
     if (feeder->free_count == 0)
         return 1;
     uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-    /* A worker that stopped before it moved the head must not have its index entry overwritten. */
-    if (tail - atomic_load(&ring->head) >= MPQ_RING_SLOTS)
-        advance_head(ring);
     uint32_t number = feeder->free[feeder->free_count - 1];
     mpq_slot *slot = &ring->slots[number];
     if (store_envelope(feeder, slot, envelope) != 0)
@@ -310,6 +307,7 @@ int mpq_ring_post(mpq_ring_feeder *feeder, mpq_slice envelope, uint32_t epoch, u
     slot->end = MPQ_END_INTERRUPTED;
     slot->run_us = 0;
     slot->report_len = 0;
+    /* The entry's previous position is claimed: what is ready lies in one run before tail, and this slot is not. */
     atomic_store_explicit(&ring->index[tail % MPQ_RING_SLOTS], number, memory_order_relaxed);
     atomic_store_explicit(&slot->state, state_word(MPQ_SLOT_READY, tail, 0), memory_order_release);
     atomic_store(&ring->tail, tail + 1);
