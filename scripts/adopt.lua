@@ -1,0 +1,90 @@
+-- Takes over jobs of an owner whose lease has ended, and sweeps what late BLMOVEs left in retired stages.
+-- KEYS: run, ready, nodes, retired, failed, stats
+-- ARGV: token, own name, name of the dead owner or '', prefix of the queue's keys, most jobs, most bytes
+-- Answers LOST, STALE, NOBODY, or {name of the dead owner, garbage, envelopes...}
+local call, byte, sub = redis.call, string.byte, string.sub
+local run, ready, nodes, retired, failed, stats = unpack(KEYS)
+local me, dead, prefix, most, most_bytes = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local token = call('HGET', run, '_meta')
+if token ~= ARGV[1] then
+    return {ok = token and 'STALE' or 'LOST'}
+end
+call('HDEL', run, '') -- allowed in a full Redis, see attach
+local time = call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local function empty_stage(name)
+    while call('LMOVE', prefix .. 'stage:' .. name, ready, 'RIGHT', 'LEFT') do
+    end
+end
+
+-- One EXISTS tells for many stages at once that all are empty. Nothing can fill one an hour later.
+local names = call('ZRANGE', retired, 0, -1)
+for first = 1, #names, 1000 do
+    local last, keys = math.min(first + 999, #names), {}
+    for i = first, last do
+        keys[#keys + 1] = prefix .. 'stage:' .. names[i]
+    end
+    if call('EXISTS', unpack(keys)) > 0 then
+        for i = first, last do
+            empty_stage(names[i])
+        end
+    end
+end
+call('ZREMRANGEBYSCORE', retired, '-inf', now - 3600000)
+
+if dead == '' then
+    local ended = call('ZRANGEBYSCORE', nodes, '-inf', now, 'LIMIT', 0, 2)
+    dead = ended[1] == me and ended[2] or ended[1]
+end
+if not dead or dead == me or not call('ZSCORE', nodes, dead) then
+    return {ok = 'NOBODY'}
+end
+
+-- The lease is taken away at once, the jobs move in chunks: without _meta its owner is refused everything.
+local theirs = prefix .. 'run:' .. dead
+local meta = call('HGET', theirs, '_meta')
+if meta then
+    local stage = dead .. ':' .. string.format('%d', tonumber(sub(meta, 1, 20)))
+    call('HDEL', theirs, '_meta')
+    call('ZADD', nodes, 0, dead)
+    empty_stage(stage)
+    call('ZADD', retired, now, stage)
+end
+
+local reply, fields, ids, garbage, bytes = {dead, 0}, {}, {}, 0, 0
+local candidates = call('HRANDFIELD', theirs, most)
+for i = 1, #candidates do
+    ids[i] = candidates[i]
+    bytes = bytes + call('HSTRLEN', theirs, ids[i])
+    if bytes >= most_bytes then
+        break
+    end
+end
+if #ids > 0 then
+    local envelopes = call('HMGET', theirs, unpack(ids))
+    for i = 1, #ids do
+        local envelope = envelopes[i]
+        local m, q, version = byte(envelope, 1, 3)
+        if m == 77 and q == 81 and version == 1 and #envelope >= 72 then
+            reply[#reply + 1] = envelope
+            fields[#fields + 1] = sub(envelope, 9, 24)
+            fields[#fields + 1] = envelope
+        else
+            call('HSET', failed, sub(redis.sha1hex(envelope), 1, 16), envelope)
+            garbage = garbage + 1
+        end
+    end
+    if #fields > 0 then
+        call('HSET', run, unpack(fields))
+    end
+    if garbage > 0 then
+        call('HINCRBY', stats, 'failed', garbage)
+    end
+    call('HDEL', theirs, unpack(ids))
+end
+if call('EXISTS', theirs) == 0 then
+    call('ZREM', nodes, dead)
+end
+reply[2] = garbage
+return reply

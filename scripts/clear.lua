@@ -1,0 +1,21 @@
+-- Deletes what a queue stores; owners, leases and sequences of producers stay.
+-- KEYS: ready, delayed, failed, stats, nodes, retired
+-- ARGV: prefix of the queue's keys
+local call = redis.call
+call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+for _, owner in ipairs(call('ZRANGE', KEYS[5], 0, -1)) do
+    local run = ARGV[1] .. 'run:' .. owner
+    local meta = call('HGET', run, '_meta')
+    call('UNLINK', run)
+    if meta then
+        call('HSET', run, '_meta', meta)
+        local generation = string.format('%d', tonumber(string.sub(meta, 1, 20)))
+        call('UNLINK', ARGV[1] .. 'stage:' .. owner .. ':' .. generation)
+    else
+        call('ZREM', KEYS[5], owner)
+    end
+end
+for _, stage in ipairs(call('ZRANGE', KEYS[6], 0, -1)) do
+    call('UNLINK', ARGV[1] .. 'stage:' .. stage)
+end
+return {ok = 'OK'}

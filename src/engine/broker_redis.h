@@ -1,0 +1,112 @@
+/*
+ * What the files of the Redis driver share.
+ *
+ * Keys, for prefix p and queue q (the braces keep a queue in one slot of a cluster):
+ *   p:{q}:ready            list of envelopes
+ *   p:{q}:delayed          sorted set, envelope by due time in ms
+ *   p:{q}:run:<owner>      hash, id -> envelope held; the field _meta is the owner's token (its generation). Whoever
+ *                          removes it has taken the lease: requests that show no valid token are refused
+ *   p:{q}:stage:<owner>:<generation>  list, where a blocked BLMOVE puts the job it delivers
+ *   p:{q}:nodes            sorted set, owner by the end of its lease; 0 = taken, jobs are being moved
+ *   p:{q}:retired          sorted set, <owner>:<generation> of stages that a late BLMOVE may still fill, by when
+ *   p:{q}:failed           hash, id -> envelope
+ *   p:{q}:stats            hash: pushed, done, failed, retried
+ *   p:{q}:seq:<producer>   the last accepted sequence
+ *   p:{q}:wake             channel: a new earliest due time
+ *
+ * Connections, each opened when first needed: `calls` for everything that waits for its answer, `work` for exchanges,
+ * `news` subscribed to the channel, `wait` for BLMOVE.
+ */
+#ifndef MPQ_BROKER_REDIS_H
+#define MPQ_BROKER_REDIS_H
+
+#include "broker.h"
+#include "redis_conn.h"
+#include "redis_scripts.h"
+
+enum { MPQ_REDIS_FLIGHTS = 2, MPQ_REDIS_NAME_BYTES = 256 };
+
+/* An exchange under way. */
+typedef struct mpq_redis_flight {
+    mpq_redis_cmd cmd; /* kept until answered: it is sent again when the server has forgotten the script */
+    uint64_t sent_at_ms;
+    redisReply *reply; /* owned: read before its turn, NULL = not yet */
+} mpq_redis_flight;
+
+typedef struct mpq_redis_consumer {
+    bool attached;
+    char *keys; /* owned: prefix of the queue's keys */
+    char owner[MPQ_OWNER_MAX + 1];
+    char stage[MPQ_OWNER_MAX + 24]; /* <owner>:<generation> */
+    char token[96];
+    size_t token_len;
+    uint32_t lease_ms;
+    uint64_t renewed_at_ms; /* when the last renewal that is known to have succeeded was asked for */
+
+    mpq_redis_conn work;
+    mpq_redis_flight flights[MPQ_REDIS_FLIGHTS];
+    size_t first_flight;
+    size_t flight_count;
+    uint64_t average_bytes; /* of an envelope; 0 = none seen */
+
+    mpq_redis_conn wait;
+    mpq_redis_conn news;
+    bool armed;
+    bool blocked; /* a BLMOVE is under way */
+    bool nudged;  /* woken by our own PING */
+    uint64_t blocked_at_ms;
+    mpq_buf claims;              /* ids given out by wait_collect, to be claimed by the next exchange */
+    mpq_buf unstaged;            /* ids (length, bytes) that came too late or are no jobs: they go back */
+    int64_t known_due_at_ms;     /* as the last answer had it; -1 = none or not known */
+    int64_t announced_due_at_ms; /* the earliest heard of since; -1 = none */
+} mpq_redis_consumer;
+
+typedef struct mpq_redis {
+    mpq_broker base;
+    mpq_broker_config config; /* owned */
+    char where[512];
+    mpq_redis_conn calls;
+    mpq_redis_cmd cmd; /* of `calls` */
+    mpq_redis_consumer consumer;
+} mpq_redis;
+
+/* "p:{q}:", to be freed; NULL when out of memory. */
+char *mpq_redis_keys(const mpq_redis *redis, const char *queue);
+uint64_t mpq_redis_deadline(const mpq_redis *redis);
+/* Sends redis->cmd, which script_begin began, over `calls` and waits for the answer. `repeatable`: may be done again
+ * when a kept connection turns out to be dead. */
+int mpq_redis_ask(mpq_redis *redis, enum mpq_redis_script script, bool repeatable, redisReply **out, mpq_error *err);
+
+/* Ends the consumer's connections and everything under way; what was attached needs RESUME. */
+void mpq_redis_consumer_drop(mpq_redis *redis);
+/* -1 unless attached. */
+int mpq_redis_consumer_check(const mpq_redis *redis, mpq_error *err);
+int mpq_redis_stale(const mpq_redis *redis, mpq_error *err);
+/* Opens `news` and subscribes it. */
+int mpq_redis_subscribe(mpq_redis *redis, mpq_error *err);
+/* Reads announcements that came while nobody waits, so that they don't pile up in the server. */
+int mpq_redis_read_news(mpq_redis *redis, mpq_error *err);
+/* Sends BLMOVE. */
+int mpq_redis_block(mpq_redis *redis, mpq_error *err);
+bool mpq_redis_has_news(const mpq_redis_consumer *consumer);
+
+/* broker_redis_admin.c */
+int mpq_redis_counts(mpq_broker *broker, const char *queue, mpq_counts *out, mpq_error *err);
+int mpq_redis_failed(mpq_broker *broker, const char *queue, mpq_failed_fn fn, void *arg, mpq_error *err);
+int mpq_redis_clear(mpq_broker *broker, const char *queue, mpq_error *err);
+/* broker_redis_lease.c */
+int mpq_redis_attach(mpq_broker *broker, const char *queue, const char *owner, uint32_t lease_ms, enum mpq_attach how,
+                     mpq_buf *held, mpq_error *err);
+int mpq_redis_detach(mpq_broker *broker, mpq_error *err);
+int mpq_redis_renew(mpq_broker *broker, const char *const *owners, size_t count, mpq_error *err);
+int mpq_redis_adopt(mpq_broker *broker, const char *dead, mpq_batch *out, mpq_error *err);
+/* broker_redis_consume.c */
+int mpq_redis_send(mpq_broker *broker, const mpq_exchange *exchange, mpq_error *err);
+int mpq_redis_receive(mpq_broker *broker, mpq_batch *out, mpq_error *err);
+int mpq_redis_fd(mpq_broker *broker);
+/* broker_redis_wait.c */
+int mpq_redis_wait_arm(mpq_broker *broker, mpq_error *err);
+int mpq_redis_wait_fds(mpq_broker *broker, int fds[2]);
+int mpq_redis_wait_collect(mpq_broker *broker, mpq_batch *out, mpq_error *err);
+
+#endif

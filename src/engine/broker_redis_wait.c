@@ -1,0 +1,255 @@
+/*
+ * Sleeping until there is work: BLMOVE for ready jobs, a subscription for due times.
+ *
+ * The job that BLMOVE delivers is in this owner's stage, not yet among the jobs it holds: the next exchange claims it.
+ * BLMOVE knows nothing of leases. So a job that comes when ours may have ended is not given out; the next exchange puts
+ * it back, or reports the loss. A BLMOVE outlives being woken by something else: its job is collected whenever it
+ * comes.
+ */
+#include "broker_redis.h"
+
+#include "clock.h"
+#include "codec.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLOCK_MAX_MS = 10000 };
+
+/* -- announcements of due times ------------------------------------------------------------------------------- */
+
+int mpq_redis_subscribe(mpq_redis *redis, mpq_error *err)
+{
+    mpq_redis_consumer *consumer = &redis->consumer;
+    mpq_redis_cmd *cmd = &redis->cmd;
+    redisReply *reply;
+    if (mpq_redis_conn_open(&consumer->news, &redis->config, redis->where, err) < 0)
+        return -1;
+    mpq_redis_cmd_begin(cmd);
+    mpq_redis_cmd_str(cmd, "SUBSCRIBE");
+    mpq_redis_cmd_key(cmd, consumer->keys, "wake", NULL);
+    if (mpq_redis_conn_call(&consumer->news, "subscribe", mpq_redis_cmd_end(cmd), mpq_redis_deadline(redis), &reply,
+                            err) < 0)
+        return -1;
+    bool confirmed = reply->type == REDIS_REPLY_ARRAY && reply->elements == 3;
+    freeReplyObject(reply);
+    return confirmed ? 0 : mpq_redis_unexpected(&consumer->news, "subscribe", err);
+}
+
+/* ["message", channel, due time] or ["pong", ""]. */
+static int accept_news(mpq_redis_consumer *consumer, const redisReply *reply, mpq_error *err)
+{
+    if (reply->type == REDIS_REPLY_ERROR)
+        return mpq_redis_refused(&consumer->news, "subscribe", reply, err);
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2)
+        return mpq_redis_unexpected(&consumer->news, "subscribe", err);
+    if (reply->elements == 2) {
+        consumer->nudged = true;
+        return 0;
+    }
+    char text[24] = "";
+    mpq_slice number = mpq_redis_slice(reply->element[2]);
+    if (number.len < sizeof text)
+        memcpy(text, number.data, number.len);
+    int64_t due_at_ms = strtoll(text, NULL, 10);
+    if (due_at_ms > 0 && (consumer->announced_due_at_ms < 0 || due_at_ms < consumer->announced_due_at_ms))
+        consumer->announced_due_at_ms = due_at_ms;
+    return 0;
+}
+
+int mpq_redis_read_news(mpq_redis *redis, mpq_error *err)
+{
+    mpq_redis_consumer *consumer = &redis->consumer;
+    for (;;) {
+        redisReply *reply;
+        int rc = mpq_redis_conn_read(&consumer->news, "subscribe", 0, &reply, err);
+        if (rc != 0)
+            return rc < 0 ? -1 : 0;
+        rc = accept_news(consumer, reply, err);
+        freeReplyObject(reply);
+        if (rc < 0)
+            return -1;
+    }
+}
+
+/* Something is due earlier than the last answer told. */
+bool mpq_redis_has_news(const mpq_redis_consumer *consumer)
+{
+    return consumer->announced_due_at_ms >= 0 &&
+           (consumer->known_due_at_ms < 0 || consumer->announced_due_at_ms < consumer->known_due_at_ms);
+}
+
+/* News read while nobody waited would leave the descriptors silent: an answer to ourselves makes one readable. */
+static int nudge(mpq_redis *redis, mpq_error *err)
+{
+    mpq_redis_cmd *cmd = &redis->cmd;
+    mpq_redis_cmd_begin(cmd);
+    mpq_redis_cmd_str(cmd, "PING");
+    return mpq_redis_conn_write(&redis->consumer.news, "subscribe", mpq_redis_cmd_end(cmd), mpq_redis_deadline(redis),
+                                err);
+}
+
+/* -- BLMOVE --------------------------------------------------------------------------------------------------- */
+
+static uint32_t block_ms(const mpq_redis_consumer *consumer)
+{
+    return consumer->lease_ms < BLOCK_MAX_MS ? consumer->lease_ms : BLOCK_MAX_MS;
+}
+
+int mpq_redis_block(mpq_redis *redis, mpq_error *err)
+{
+    mpq_redis_consumer *consumer = &redis->consumer;
+    mpq_redis_cmd *cmd = &redis->cmd;
+    char seconds[32];
+    uint32_t ms = block_ms(consumer) ? block_ms(consumer) : 1;
+    snprintf(seconds, sizeof seconds, "%u.%03u", ms / 1000, ms % 1000);
+    mpq_redis_cmd_begin(cmd);
+    mpq_redis_cmd_str(cmd, "BLMOVE");
+    mpq_redis_cmd_key(cmd, consumer->keys, "ready", NULL);
+    mpq_redis_cmd_key(cmd, consumer->keys, "stage:", consumer->stage);
+    mpq_redis_cmd_str(cmd, "LEFT");
+    mpq_redis_cmd_str(cmd, "RIGHT");
+    mpq_redis_cmd_str(cmd, seconds);
+    if (mpq_redis_conn_write(&consumer->wait, "wait", mpq_redis_cmd_end(cmd), mpq_redis_deadline(redis), err) < 0)
+        return -1;
+    consumer->blocked = true;
+    consumer->blocked_at_ms = mpq_clock_monotonic_ms();
+    return 0;
+}
+
+/* A blocked connection that should have been answered long ago and has nothing to read is dead. */
+static int check_blocked(mpq_redis *redis, mpq_error *err)
+{
+    mpq_redis_consumer *consumer = &redis->consumer;
+    uint64_t limit_ms = (uint64_t)block_ms(consumer) + redis->config.read_timeout_ms;
+    struct pollfd entry = {.fd = mpq_redis_conn_fd(&consumer->wait), .events = POLLIN};
+    if (mpq_clock_monotonic_ms() - consumer->blocked_at_ms <= limit_ms || poll(&entry, 1, 0) != 0)
+        return 0;
+    return mpq_error_set(err, MPQ_ERROR_CONNECT, "%s: wait: connection lost: no answer for %llu ms", redis->where,
+                         (unsigned long long)limit_ms);
+}
+
+static int arm(mpq_redis *redis, mpq_error *err)
+{
+    mpq_redis_consumer *consumer = &redis->consumer;
+    if (!consumer->wait.context && mpq_redis_conn_open(&consumer->wait, &redis->config, redis->where, err) < 0)
+        return -1;
+    if ((consumer->blocked ? check_blocked(redis, err) : mpq_redis_block(redis, err)) < 0)
+        return -1;
+    if (!consumer->armed && mpq_redis_has_news(consumer) && nudge(redis, err) < 0)
+        return -1;
+    consumer->armed = true;
+    return 0;
+}
+
+int mpq_redis_wait_arm(mpq_broker *broker, mpq_error *err)
+{
+    mpq_redis *redis = (mpq_redis *)broker;
+    if (mpq_redis_consumer_check(redis, err) < 0)
+        return -1;
+    int rc = arm(redis, err);
+    if (rc < 0)
+        mpq_redis_consumer_drop(redis);
+    return rc;
+}
+
+int mpq_redis_wait_fds(mpq_broker *broker, int fds[2])
+{
+    const mpq_redis_consumer *consumer = &((mpq_redis *)broker)->consumer;
+    int count = 0;
+    if (consumer->wait.context)
+        fds[count++] = mpq_redis_conn_fd(&consumer->wait);
+    if (consumer->news.context)
+        fds[count++] = mpq_redis_conn_fd(&consumer->news);
+    return count;
+}
+
+/* The bytes that exchange.lua takes for the id, whatever they are. */
+static mpq_slice id_bytes(mpq_slice envelope)
+{
+    size_t from = envelope.len < MPQ_ENVELOPE_ID_OFFSET ? envelope.len : MPQ_ENVELOPE_ID_OFFSET;
+    size_t len = envelope.len - from < MPQ_ID_BYTES ? envelope.len - from : MPQ_ID_BYTES;
+    return mpq_slice_of(envelope.data + from, len);
+}
+
+static int accept_job(mpq_redis *redis, mpq_slice envelope, mpq_batch *out, mpq_error *err)
+{
+    mpq_redis_consumer *consumer = &redis->consumer;
+    mpq_slice id = id_bytes(envelope);
+    bool ours = mpq_clock_monotonic_ms() - consumer->renewed_at_ms < consumer->lease_ms;
+    if (ours && mpq_codec_looks_like_envelope(envelope)) {
+        mpq_batch_append(out, envelope);
+        mpq_buf_append_slice(&consumer->claims, id);
+        out->ready = 0;
+    } else {
+        mpq_buf_append_u8(&consumer->unstaged, (uint8_t)id.len);
+        mpq_buf_append_slice(&consumer->unstaged, id);
+    }
+    if (out->bytes.failed || consumer->claims.failed || consumer->unstaged.failed)
+        return mpq_error_set_memory(err);
+    return 0;
+}
+
+/* 0 = woken, 1 = nothing. */
+static int accept_blocked(mpq_redis *redis, const redisReply *reply, mpq_batch *out, mpq_error *err)
+{
+    mpq_redis_consumer *consumer = &redis->consumer;
+    consumer->blocked = false;
+    if (reply->type == REDIS_REPLY_NIL)
+        return consumer->armed && mpq_redis_block(redis, err) < 0 ? -1 : 1;
+    /* A full Redis refuses to block; it is asked again after the next exchange. */
+    if (mpq_redis_is_error(reply, "OOM "))
+        return 1;
+    if (reply->type == REDIS_REPLY_ERROR)
+        return mpq_redis_refused(&consumer->wait, "wait", reply, err);
+    if (reply->type != REDIS_REPLY_STRING)
+        return mpq_redis_unexpected(&consumer->wait, "wait", err);
+    return accept_job(redis, mpq_redis_slice(reply), out, err);
+}
+
+static int collect_blocked(mpq_redis *redis, mpq_batch *out, mpq_error *err)
+{
+    mpq_redis_consumer *consumer = &redis->consumer;
+    redisReply *reply;
+    if (!consumer->wait.context)
+        return 1;
+    int rc = mpq_redis_conn_read(&consumer->wait, "wait", 0, &reply, err);
+    if (rc != 0)
+        return rc;
+    rc = accept_blocked(redis, reply, out, err);
+    freeReplyObject(reply);
+    return rc;
+}
+
+static int collect(mpq_redis *redis, mpq_batch *out, mpq_error *err)
+{
+    mpq_redis_consumer *consumer = &redis->consumer;
+    if (mpq_redis_read_news(redis, err) < 0)
+        return -1;
+    int rc = collect_blocked(redis, out, err);
+    if (rc < 0)
+        return -1;
+    bool news = consumer->armed && (consumer->nudged || mpq_redis_has_news(consumer));
+    if (rc > 0 && !news)
+        return 1;
+    consumer->armed = consumer->nudged = false;
+    if (news)
+        consumer->announced_due_at_ms = -1;
+    return 0;
+}
+
+int mpq_redis_wait_collect(mpq_broker *broker, mpq_batch *out, mpq_error *err)
+{
+    mpq_redis *redis = (mpq_redis *)broker;
+    mpq_batch_clear(out);
+    if (mpq_redis_consumer_check(redis, err) < 0)
+        return -1;
+    int rc = collect(redis, out, err);
+    if (rc < 0) {
+        mpq_batch_clear(out);
+        mpq_redis_consumer_drop(redis);
+    }
+    return rc;
+}
