@@ -2,6 +2,7 @@
 #include "fork.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -75,6 +76,15 @@ static void close_stdin(void)
     }
 }
 
+void mpqueue_fork_no_time_limit(void)
+{
+    zend_string *name = zend_string_init(ZEND_STRL("max_execution_time"), 0);
+
+    zend_alter_ini_entry_chars(name, ZEND_STRL("0"), ZEND_INI_SYSTEM, ZEND_INI_STAGE_RUNTIME);
+    zend_string_release(name);
+    zend_unset_timeout();
+}
+
 void mpqueue_fork_after(enum mpq_role role)
 {
     refresh_interpreter();
@@ -83,10 +93,56 @@ void mpqueue_fork_after(enum mpq_role role)
     reseed();
     /* It holds paths resolved through /proc/self, which is somebody else now. */
     php_clear_stat_cache(true, NULL, 0);
+    mpqueue_fork_no_time_limit();
     EG(exit_status) = 0;
     /* A terminal that went away must not end whoever writes to it. */
     PG(ignore_user_abort) = true;
     if (role != MPQ_ROLE_MANAGER) {
         close_stdin();
     }
+}
+
+/* ---- forks of user code ---- */
+
+static bool is_copy;
+
+static void note_fork(void)
+{
+    is_copy = true;
+}
+
+void mpqueue_fork_watch(void)
+{
+    static bool watching;
+
+    if (!watching) {
+        watching = pthread_atfork(NULL, NULL, note_fork) == 0;
+    }
+}
+
+void mpqueue_fork_begin_code(void)
+{
+    is_copy = false;
+}
+
+bool mpqueue_fork_is_copy(void)
+{
+    return is_copy;
+}
+
+/* What is registered to run at the end is the worker's; what is buffered was either printed by the copy itself or would
+ * be printed by it under any other parent, too. */
+void mpqueue_fork_end_copy(void)
+{
+    int status = EG(exit_status);
+
+    if (EG(exception) && !zend_is_unwind_exit(EG(exception))) {
+        zend_exception_error(EG(exception), E_WARNING);
+        status = 255;
+    }
+    zend_try {
+        php_output_end_all();
+    } zend_end_try();
+    fflush(NULL);
+    _exit(status);
 }

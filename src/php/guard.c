@@ -1,5 +1,8 @@
 #include "../../php_mpqueue.h"
 #include "guard.h"
+#include "fork.h"
+
+#include <unistd.h>
 
 #include "main/php_output.h"
 #include "zend_exceptions.h"
@@ -8,10 +11,19 @@
 #define TEXT_MAX 16384 /* of one field; the engine cuts further when it stores the cause */
 #define CHAIN_MAX 10   /* exceptions shown of a chain of previous ones */
 
-/* What the last call left to be told. In memory of its own, so that it survives the interpreter's heap. */
-static struct {
+/* What a call left to be told. In memory of its own, so that it survives the interpreter's heap. */
+typedef struct report {
     mpq_buf class_name, message, file, trace;
 } report;
+
+static report of_call, of_call_aside;
+
+typedef struct attempt {
+    mpqueue_guard_fn body;
+    void *arg;
+    mpq_outcome *out;
+    report *report;
+} attempt;
 
 static void keep(mpq_buf *buf, mpq_slice *out, const char *data, size_t len)
 {
@@ -136,7 +148,7 @@ static zend_string *whole_trace(zend_object *exception)
     return smart_str_extract(&out);
 }
 
-void mpqueue_guard_report_exception(zend_object *exception, mpq_cause *cause)
+static void report_exception(report *to, zend_object *exception, mpq_cause *cause)
 {
     zend_string *message = text_property(exception, ZSTR_KNOWN(ZEND_STR_MESSAGE));
     zend_string *file = text_property(exception, ZSTR_KNOWN(ZEND_STR_FILE));
@@ -144,10 +156,10 @@ void mpqueue_guard_report_exception(zend_object *exception, mpq_cause *cause)
     zend_long code = number_property(exception, ZSTR_KNOWN(ZEND_STR_CODE));
     zend_long line = number_property(exception, ZSTR_KNOWN(ZEND_STR_LINE));
 
-    keep_string(&report.class_name, &cause->class_name, exception->ce->name);
-    keep_string(&report.message, &cause->message, message);
-    keep_string(&report.file, &cause->file, file);
-    keep_string(&report.trace, &cause->trace, trace);
+    keep_string(&to->class_name, &cause->class_name, exception->ce->name);
+    keep_string(&to->message, &cause->message, message);
+    keep_string(&to->file, &cause->file, file);
+    keep_string(&to->trace, &cause->trace, trace);
     cause->code = code >= INT32_MIN && code <= INT32_MAX ? (int32_t) code : 0;
     cause->line = line > 0 && line <= UINT32_MAX ? (uint32_t) line : 0;
     zend_string_release(message);
@@ -155,14 +167,14 @@ void mpqueue_guard_report_exception(zend_object *exception, mpq_cause *cause)
     zend_string_release(trace);
 }
 
-static void report_exit(mpq_outcome *out, int status)
+static void report_exit(report *to, mpq_outcome *out, int status)
 {
     char text[64];
 
     out->end = MPQ_END_EXIT;
     out->cause.code = status;
     snprintf(text, sizeof text, "exit(%d) was called", status);
-    keep(&report.message, &out->cause.message, text, strlen(text));
+    keep(&to->message, &out->cause.message, text, strlen(text));
 }
 
 /* Releasing an exception may run destructors of what its trace holds; those may throw, too. */
@@ -173,7 +185,7 @@ static void drop_exceptions(void)
     }
 }
 
-static void take_exception(mpq_outcome *out)
+static void take_exception(const attempt *call)
 {
     zend_object *exception = EG(exception);
     int status = EG(exit_status);
@@ -181,10 +193,10 @@ static void take_exception(mpq_outcome *out)
     GC_ADDREF(exception);
     zend_clear_exception();
     if (zend_is_unwind_exit(exception) || zend_is_graceful_exit(exception)) {
-        report_exit(out, status);
+        report_exit(call->report, call->out, status);
     } else {
-        out->end = MPQ_END_EXCEPTION;
-        mpqueue_guard_report_exception(exception, &out->cause);
+        call->out->end = MPQ_END_EXCEPTION;
+        report_exception(call->report, exception, &call->out->cause);
     }
     OBJ_RELEASE(exception);
     drop_exceptions();
@@ -192,14 +204,14 @@ static void take_exception(mpq_outcome *out)
 
 /* ---- what ends the process ---- */
 
-static void report_fatal(mpq_outcome *out, bool out_of_memory)
+static void report_fatal(report *to, mpq_outcome *out, bool out_of_memory)
 {
     memset(out, 0, sizeof *out);
     out->end = out_of_memory ? MPQ_END_OUT_OF_MEMORY : MPQ_END_FATAL;
     out->leave = true;
     if (PG(last_error_message)) {
-        keep_string(&report.message, &out->cause.message, PG(last_error_message));
-        keep_string(&report.file, &out->cause.file, PG(last_error_file));
+        keep_string(&to->message, &out->cause.message, PG(last_error_message));
+        keep_string(&to->file, &out->cause.file, PG(last_error_file));
         out->cause.line = PG(last_error_lineno) > 0 ? (uint32_t) PG(last_error_lineno) : 0;
     } else {
         say(&out->cause.message, out_of_memory ? "the memory limit of PHP was reached" : "PHP gave up without a message");
@@ -241,52 +253,64 @@ static void settle_delayed_oom(void)
 #endif
 }
 
-typedef struct attempt {
-    mpqueue_guard_fn body;
-    void *arg;
-    mpq_outcome *out;
-} attempt;
-
 static void try_body(const attempt *call)
 {
     bool returned = call->body(call->arg);
 
+    if (mpqueue_fork_is_copy()) {
+        mpqueue_fork_end_copy();
+    }
     settle_delayed_oom();
     if (has_delayed_oom()) {
         return;
     }
     if (EG(exception)) {
-        take_exception(call->out);
+        take_exception(call);
     } else if (!returned) {
         report_refusal(call->out);
     }
 }
 
-void mpqueue_guard_call(mpqueue_guard_fn body, void *arg, mpq_outcome *out)
+static void call_guarded(const attempt *call)
 {
-    const attempt call = {body, arg, out};
     zend_execute_data *frame = EG(current_execute_data);
     volatile bool bailed_out = false;
 
-    memset(out, 0, sizeof *out);
+    memset(call->out, 0, sizeof *call->out);
     forget_last_error();
     EG(exit_status) = 0;
+    mpqueue_fork_begin_code();
     zend_try {
-        try_body(&call);
+        try_body(call);
     } zend_catch {
         bailed_out = true;
         EG(current_execute_data) = frame;
     } zend_end_try();
+    if (bailed_out && mpqueue_fork_is_copy()) {
+        _exit(255);
+    }
 
     if (has_delayed_oom() || (bailed_out && last_error_is_oom())) {
-        report_fatal(out, true);
+        report_fatal(call->report, call->out, true);
     } else if (bailed_out) {
-        report_fatal(out, false);
+        report_fatal(call->report, call->out, false);
     }
-    if (out->leave) {
+    if (call->out->leave) {
         show_buffered_output();
     }
     EG(exit_status) = 0;
+}
+
+void mpqueue_guard_call(mpqueue_guard_fn body, void *arg, mpq_outcome *out)
+{
+    const attempt call = {body, arg, out, &of_call};
+    call_guarded(&call);
+}
+
+void mpqueue_guard_call_aside(mpqueue_guard_fn body, void *arg, mpq_outcome *out)
+{
+    const attempt call = {body, arg, out, &of_call_aside};
+    call_guarded(&call);
 }
 
 void mpqueue_guard_describe(const mpq_outcome *outcome, char *out, size_t size)

@@ -19,10 +19,10 @@ typedef bool (*mpqueue_guard_fn)(void *arg);
  * Nothing is left of an exception; a fatal error or out-of-memory sets out->leave. */
 void mpqueue_guard_call(mpqueue_guard_fn body, void *arg, mpq_outcome *out);
 
+/* The same, for what is not a job: leaves the slices of the last mpqueue_guard_call valid. */
+void mpqueue_guard_call_aside(mpqueue_guard_fn body, void *arg, mpq_outcome *out);
+
 /* For messages: "threw RuntimeException: text in file:line", "called exit(3)", "ended with a fatal error: ...". */
 void mpqueue_guard_describe(const mpq_outcome *outcome, char *out, size_t size);
-
-/* What an exception says, with those before it in the chain, as a cause. The object is not changed. */
-void mpqueue_guard_report_exception(zend_object *exception, mpq_cause *cause);
 
 #endif

@@ -391,6 +391,9 @@ void mpqueue_hygiene_close_output(void)
 
 void mpqueue_hygiene_remember(void)
 {
+    if (base.known) {
+        return;
+    }
     remember_place();
     remember_locale();
     remember_timezone();
@@ -473,7 +476,7 @@ static void guarded(mpqueue_guard_fn body)
 {
     mpq_outcome outcome;
 
-    mpqueue_guard_call(body, NULL, &outcome);
+    mpqueue_guard_call_aside(body, NULL, &outcome);
     if (outcome.leave) {
         _exit(70);
     }

@@ -21,7 +21,7 @@
 void mpqueue_hygiene_watch(void);
 void mpqueue_hygiene_unwatch(void);
 
-/* In a worker, before its first job: this is what every job finds. */
+/* In a worker, before its first job: this is what every job finds. Does nothing when called again. */
 void mpqueue_hygiene_remember(void);
 /* The worker ends: gives back what remember took. Harmless without it. */
 void mpqueue_hygiene_forget(void);
