@@ -11,7 +11,8 @@ typedef void (*mpq_loop_fn)(void *arg);
 int mpq_loop_open(mpq_loop **out, mpq_error *err);
 /* Frees every watch too. */
 void mpq_loop_close(mpq_loop *loop);
-/* In a forked child: releases what was inherited without disturbing the parent's loop. */
+/* In a forked child, with signals blocked and before it sets handlers of its own: releases what was inherited without
+ * disturbing the parent's loop. Signals that were watched get the handlers back that they had before. */
 void mpq_loop_forget(mpq_loop *loop);
 
 /* Calls `fn` whenever the descriptor is readable. */
@@ -22,6 +23,7 @@ int mpq_loop_timer(mpq_loop *loop, mpq_loop_fn fn, void *arg, mpq_watch **out, m
 void mpq_watch_start(mpq_watch *timer, uint64_t after_us);
 void mpq_watch_stop(mpq_watch *timer);
 int mpq_loop_signal(mpq_loop *loop, int number, mpq_loop_fn fn, void *arg, mpq_watch **out, mpq_error *err);
+/* From within its own function, too. */
 void mpq_watch_close(mpq_watch *watch);
 
 /* Waits for and dispatches events until mpq_loop_break; -1 on an error of the back end. */
