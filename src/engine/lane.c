@@ -105,11 +105,6 @@ static void post_batch(mpq_lane *lane)
     post_overflow(lane);
 }
 
-static uint32_t overflow_count(const mpq_lane *lane)
-{
-    return (uint32_t)(lane->overflow.count - lane->overflow_at);
-}
-
 static void count_workers(mpq_lane *lane)
 {
     mpq_board_file *board = lane->process->board.file;
