@@ -17,7 +17,9 @@
 #include "src/php/config_array.h"
 #include "src/php/driver.h"
 #include "src/php/exception.h"
+#include "src/php/failed.h"
 #include "src/php/payload.h"
+#include "src/php/value.h"
 
 #define PHP_MPQUEUE_VERSION "0.1.0"
 
@@ -54,9 +56,5 @@ void mpqueue_run_mshutdown(SHUTDOWN_FUNC_ARGS);
 void mpqueue_run_rinit(INIT_FUNC_ARGS);
 void mpqueue_run_rshutdown(SHUTDOWN_FUNC_ARGS);
 #endif
-
-/* What MPQueue\Queue::failed() shows of one record: envelope to array. Bytes that are no envelope become a record with
- * the bytes as `payload` and the reason as `problem`. */
-void mpqueue_failed_record(mpq_slice envelope, zval *record);
 
 #endif

@@ -19,8 +19,8 @@ mpqueue_config *mpqueue_config_addref(mpqueue_config *config);
 void mpqueue_config_release(mpqueue_config *config); /* NULL is harmless */
 
 const mpq_config *mpqueue_config_engine(const mpqueue_config *config);
-/* The array it was made of. */
-HashTable *mpqueue_config_array(const mpqueue_config *config);
+/* The array it was made of, borrowed. */
+zval *mpqueue_config_array(const mpqueue_config *config);
 
 /* Callables as the user wrote them, borrowed; NULL = not configured. Only their shape was checked: the class or
  * function may appear later, e.g. with an autoloader that worker_start_handle registers. Queues are counted as in the
@@ -29,16 +29,5 @@ zval *mpqueue_config_preload(mpqueue_config *config);
 zval *mpqueue_config_worker_start(mpqueue_config *config);
 zval *mpqueue_config_queue_worker_start(mpqueue_config *config, size_t queue);
 zval *mpqueue_config_queue_fail_handle(mpqueue_config *config, size_t queue);
-
-/* A setting's value given in seconds, as milliseconds. Accepts int, float and numeric strings; fractions of a
- * millisecond are rounded. 0, or -1 when it is no number or out of range. */
-int mpqueue_zval_to_ms(const zval *value, double min_seconds, double max_seconds, uint64_t *out_ms);
-/* The same for a whole number. */
-int mpqueue_zval_to_count(const zval *value, double min, double max, uint64_t *out);
-/* What was given, for a message: `"abc"`, `-1`, `null`, `array`, `object of class Foo`. Long strings are cut. */
-zend_string *mpqueue_zval_shown(const zval *value);
-
-#define MPQUEUE_SECONDS_MAX 4294967.0 /* 49 days: what 32 bits of milliseconds hold */
-#define MPQUEUE_COUNT_MAX 4294967295.0
 
 #endif

@@ -22,10 +22,8 @@ extern zend_class_entry *mpqueue_ce_WorkerDiedException;
 extern zend_class_entry *mpqueue_ce_LostException;
 extern zend_class_entry *mpqueue_ce_UndecodableJobException;
 
-/* Throws the exception for err->kind with err->text; its code is err->sys_errno. */
+/* Throws the exception for err->kind with err->text; its code is err->sys_errno. What is being thrown already becomes
+ * its previous exception. */
 void mpqueue_throw(const mpq_error *err);
-
-/* Throws `ce`; what is being thrown already (may be nothing) becomes its previous exception. */
-void mpqueue_throw_with_previous(zend_class_entry *ce, const char *fmt, ...) ZEND_ATTRIBUTE_FORMAT(printf, 2, 3);
 
 #endif
