@@ -252,12 +252,13 @@ static int parse_userinfo(const parser *dsn, mpq_slice userinfo)
 /* Splits "userinfo@" off. */
 static int take_userinfo(const parser *dsn, mpq_slice *authority)
 {
-    const char *at = memrchr(authority->data, '@', authority->len);
-    if (!at)
+    size_t len = authority->len;
+    while (len > 0 && authority->data[len - 1] != '@')
+        len--;
+    if (len == 0)
         return 0;
-    size_t len = (size_t)(at - authority->data);
-    mpq_slice userinfo = mpq_slice_of(authority->data, len);
-    *authority = skip(*authority, len + 1);
+    mpq_slice userinfo = mpq_slice_of(authority->data, len - 1);
+    *authority = skip(*authority, len);
     return parse_userinfo(dsn, userinfo);
 }
 
