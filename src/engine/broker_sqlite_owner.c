@@ -1,0 +1,261 @@
+#include "broker_sqlite.h"
+
+#include "clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Taking over stops here, so that an answer stays in bounds when jobs are large. */
+enum { ADOPT_BYTES = 32 << 20 };
+
+static int64_t lease_end(uint32_t lease_ms)
+{
+    return (int64_t)mpq_clock_wall_ms() + lease_ms;
+}
+
+static int fail_unbound(const mpq_sqlite_broker *broker, const char *doing, mpq_error *err)
+{
+    return mpq_error_set(err, MPQ_ERROR_STATE, "sqlite %s: %s is for a handle that is attached to a queue",
+                         broker->db.path, doing);
+}
+
+int mpq_sqlite_begin_as_owner(mpq_sqlite_broker *broker, const char *doing, mpq_sqlite_queue *queue, mpq_error *err)
+{
+    mpq_sqlite *db = &broker->db;
+    int64_t held;
+    if (!broker->owner)
+        return fail_unbound(broker, doing, err);
+    if (mpq_sqlite_connect(db, doing, err) < 0 || mpq_sqlite_begin(db, err) < 0)
+        return -1;
+    int rc = mpq_sqlite_run(db, &held, MPQ_SQL_OWNER_HOLD, err, "iii", broker->owner, broker->generation,
+                            lease_end(broker->lease_ms));
+    if (rc == 0 && !held)
+        rc = 1;
+    if (rc == 0)
+        rc = mpq_sqlite_queue_load(db, broker->queue, queue, err);
+    if (rc != 0)
+        mpq_sqlite_rollback(db);
+    return rc;
+}
+
+/* -- attach and detach ----------------------------------------------------------------------------------------- */
+
+static int list_held(mpq_sqlite *db, int64_t owner, mpq_buf *held, mpq_error *err)
+{
+    sqlite3_stmt *statement = mpq_sqlite_bind(db, MPQ_SQL_RUNNING_IDS, err, "i", owner);
+    int rc;
+    while ((rc = mpq_sqlite_step(db, statement, err)) == 0)
+        mpq_buf_append_slice(held, mpq_sqlite_column(statement, 0));
+    if (rc < 0)
+        return -1;
+    return held->failed ? mpq_error_set_memory(err) : 0;
+}
+
+/* Within the transaction. 1 = there is no such owner to resume. */
+static int register_owner(mpq_sqlite_broker *broker, const char *owner, enum mpq_attach how, mpq_buf *held,
+                          mpq_error *err)
+{
+    mpq_sqlite *db = &broker->db;
+    int64_t until_ms = lease_end(broker->lease_ms);
+    int rc = mpq_sqlite_value(db, &broker->owner, MPQ_SQL_OWNER_BY_NAME, err, "it", broker->queue, owner);
+    if (rc < 0)
+        return -1;
+    if (how == MPQ_ATTACH_FRESH && rc == 0)
+        return mpq_error_set(err, MPQ_ERROR_STATE, "sqlite %s: the owner name %s is in use", db->path, owner);
+    if (how == MPQ_ATTACH_RESUME) {
+        if (rc == 0)
+            rc =
+                mpq_sqlite_run(db, NULL, MPQ_SQL_OWNER_RESUME, err, "iii", broker->owner, broker->generation, until_ms);
+        return rc == 0 ? list_held(db, broker->owner, held, err) : rc;
+    }
+    if (mpq_sqlite_run(db, NULL, MPQ_SQL_OWNER_ADD, err, "itii", broker->queue, owner, broker->generation, until_ms) <
+        0)
+        return -1;
+    broker->owner = sqlite3_last_insert_rowid(db->handle);
+    return 0;
+}
+
+static void unbind(mpq_sqlite_broker *broker)
+{
+    broker->owner = 0;
+    broker->answer_count = 0;
+    broker->told_due_at_ms = -1;
+}
+
+int mpq_sqlite_attach(mpq_broker *head, const char *name, const char *owner, uint32_t lease_ms, enum mpq_attach how,
+                      mpq_buf *held, mpq_error *err)
+{
+    mpq_sqlite_broker *broker = (mpq_sqlite_broker *)head;
+    mpq_sqlite *db = &broker->db;
+    mpq_sqlite_queue queue;
+    unbind(broker);
+    if (mpq_sqlite_connect(db, "attach", err) < 0 || mpq_sqlite_begin(db, err) < 0)
+        return -1;
+    broker->lease_ms = lease_ms;
+    sqlite3_randomness(sizeof broker->generation, &broker->generation);
+    int rc = mpq_sqlite_queue_find_or_add(db, name, &queue, err);
+    broker->queue = queue.id;
+    if (rc == 0)
+        rc = register_owner(broker, owner, how, held, err);
+    rc = mpq_sqlite_finish(broker, &queue, rc, err);
+    if (rc != 0)
+        unbind(broker);
+    else
+        mpq_sqlite_wake_watch(&broker->wake, db->path);
+    return rc;
+}
+
+/* The jobs' ids in the order of reservation, `count` of them, in memory of its own. */
+static int list_jobs(mpq_sqlite *db, int64_t owner, mpq_buf *jobs, mpq_error *err)
+{
+    sqlite3_stmt *statement = mpq_sqlite_bind(db, MPQ_SQL_RUNNING_LIST, err, "i", owner);
+    int rc;
+    while ((rc = mpq_sqlite_step(db, statement, err)) == 0) {
+        int64_t job = sqlite3_column_int64(statement, 0);
+        mpq_buf_append(jobs, &job, sizeof job);
+    }
+    if (rc < 0)
+        return -1;
+    return jobs->failed ? mpq_error_set_memory(err) : 0;
+}
+
+static int hand_back(mpq_sqlite *db, mpq_sqlite_queue *queue, int64_t owner, mpq_error *err)
+{
+    mpq_buf jobs = {0};
+    int rc = list_jobs(db, owner, &jobs, err);
+    size_t count = jobs.len / sizeof(int64_t);
+    queue->head -= (int64_t)count;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        int64_t job;
+        memcpy(&job, jobs.data + i * sizeof job, sizeof job);
+        rc = mpq_sqlite_add_ready(db, queue, queue->head + (int64_t)i, job, err);
+    }
+    mpq_buf_fini(&jobs);
+    queue->counts.running -= count;
+    if (rc == 0)
+        rc = mpq_sqlite_run(db, NULL, MPQ_SQL_RUNNING_DROP, err, "i", owner);
+    return rc;
+}
+
+int mpq_sqlite_detach(mpq_broker *head, mpq_error *err)
+{
+    mpq_sqlite_broker *broker = (mpq_sqlite_broker *)head;
+    mpq_sqlite *db = &broker->db;
+    mpq_sqlite_queue queue;
+    if (!broker->owner)
+        return 0;
+    int rc = mpq_sqlite_begin_as_owner(broker, "detach", &queue, err);
+    if (rc == 0) {
+        rc = hand_back(db, &queue, broker->owner, err);
+        if (rc == 0)
+            rc = mpq_sqlite_run(db, NULL, MPQ_SQL_OWNER_DROP, err, "i", broker->owner);
+        rc = mpq_sqlite_finish(broker, &queue, rc, err);
+    }
+    if (rc < 0)
+        return -1;
+    unbind(broker);
+    return 0;
+}
+
+/* -- renew and adopt ------------------------------------------------------------------------------------------- */
+
+int mpq_sqlite_renew(mpq_broker *head, const char *const *owners, size_t count, mpq_error *err)
+{
+    mpq_sqlite_broker *broker = (mpq_sqlite_broker *)head;
+    mpq_sqlite *db = &broker->db;
+    if (!broker->owner)
+        return fail_unbound(broker, "renew", err);
+    if (count == 0)
+        return 0;
+    if (mpq_sqlite_connect(db, "renew", err) < 0 || mpq_sqlite_begin(db, err) < 0)
+        return -1;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = mpq_sqlite_run(db, NULL, MPQ_SQL_OWNER_RENEW, err, "iti", broker->queue, owners[i],
+                            lease_end(broker->lease_ms));
+    if (rc == 0)
+        rc = mpq_sqlite_commit(db, err);
+    if (rc < 0)
+        mpq_sqlite_rollback(db);
+    return rc;
+}
+
+/* 0 = found, its name in out->from; 1 = nobody. */
+static int find_dead(mpq_sqlite_broker *broker, const char *dead, int64_t *owner, mpq_batch *out, mpq_error *err)
+{
+    mpq_sqlite *db = &broker->db;
+    sqlite3_stmt *statement =
+        dead ? mpq_sqlite_bind(db, MPQ_SQL_OWNER_NAMED, err, "iit", broker->queue, broker->owner, dead)
+             : mpq_sqlite_bind(db, MPQ_SQL_OWNER_ENDED, err, "iii", broker->queue, broker->owner,
+                               (int64_t)mpq_clock_wall_ms());
+    int rc = mpq_sqlite_step(db, statement, err);
+    if (rc != 0)
+        return rc;
+    *owner = sqlite3_column_int64(statement, 0);
+    snprintf(out->from, sizeof out->from, "%s", (const char *)sqlite3_column_text(statement, 1));
+    sqlite3_reset(statement);
+    return 0;
+}
+
+struct moving {
+    char id[MPQ_ID_BYTES];
+    int64_t job;
+};
+
+/* Reads first, moves then: the rows that are read are those that move. */
+static int read_dead(mpq_sqlite *db, int64_t owner, struct moving *jobs, mpq_batch *out, mpq_error *err)
+{
+    sqlite3_stmt *statement = mpq_sqlite_bind(db, MPQ_SQL_RUNNING_ADOPT, err, "ii", owner, (int64_t)MPQ_ADOPT_MAX);
+    int rc;
+    while ((rc = mpq_sqlite_step(db, statement, err)) == 0) {
+        struct moving *at = &jobs[out->count];
+        memcpy(at->id, sqlite3_column_blob(statement, 0), sizeof at->id);
+        at->job = sqlite3_column_int64(statement, 1);
+        mpq_batch_append(out, mpq_sqlite_column(statement, 2));
+        if (out->bytes.len < ADOPT_BYTES && !out->bytes.failed)
+            continue;
+        sqlite3_reset(statement);
+        break;
+    }
+    if (rc < 0)
+        return -1;
+    return out->bytes.failed ? mpq_error_set_memory(err) : 0;
+}
+
+static int move_jobs(mpq_sqlite_broker *broker, int64_t dead, mpq_batch *out, mpq_error *err)
+{
+    mpq_sqlite *db = &broker->db;
+    struct moving jobs[MPQ_ADOPT_MAX];
+    int64_t any;
+    if (read_dead(db, dead, jobs, out, err) < 0)
+        return -1;
+    for (size_t i = 0; i < out->count; i++)
+        if (mpq_sqlite_run(db, NULL, MPQ_SQL_RUNNING_MOVE, err, "ibii", dead,
+                           mpq_slice_of(jobs[i].id, sizeof jobs[i].id), jobs[i].job, broker->owner) < 0)
+            return -1;
+    int rc = mpq_sqlite_value(db, &any, MPQ_SQL_RUNNING_ANY, err, "i", dead);
+    if (rc < 0)
+        return -1;
+    return mpq_sqlite_run(db, NULL, rc == 1 ? MPQ_SQL_OWNER_DROP : MPQ_SQL_OWNER_RETIRE, err, "i", dead);
+}
+
+int mpq_sqlite_adopt(mpq_broker *head, const char *dead, mpq_batch *out, mpq_error *err)
+{
+    mpq_sqlite_broker *broker = (mpq_sqlite_broker *)head;
+    mpq_sqlite_queue queue;
+    int64_t owner;
+    mpq_batch_clear(out);
+    int rc = mpq_sqlite_begin_as_owner(broker, "adopt", &queue, err);
+    if (rc != 0) {
+        out->lost = rc > 0;
+        return rc;
+    }
+    rc = find_dead(broker, dead, &owner, out, err);
+    if (rc == 0)
+        rc = move_jobs(broker, owner, out, err);
+    rc = mpq_sqlite_finish(broker, &queue, rc, err);
+    if (rc != 0)
+        mpq_batch_clear(out);
+    return rc;
+}

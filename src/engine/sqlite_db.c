@@ -1,0 +1,474 @@
+#include "sqlite_db.h"
+
+#include "clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    OLDEST_LIBRARY = 3035000,   /* RETURNING */
+    CHECKPOINT_PAGES = 4000,    /* 16 MB of log: a checkpoint costs two fsyncs, whatever it copies */
+    LOG_KEPT_BYTES = 64u << 20, /* a log that was longer once is cut to this */
+    CACHE_KIB = 16 * 1024
+};
+
+/* Mirrors what SQLite itself keeps for the whole process, see the header. */
+static pthread_mutex_t connections_lock = PTHREAD_MUTEX_INITIALIZER;
+static mpq_sqlite *connections;
+
+static void list_add(mpq_sqlite *db)
+{
+    pthread_mutex_lock(&connections_lock);
+    db->next = connections;
+    connections = db;
+    pthread_mutex_unlock(&connections_lock);
+}
+
+static void list_remove(mpq_sqlite *db)
+{
+    pthread_mutex_lock(&connections_lock);
+    mpq_sqlite **at = &connections;
+    while (*at && *at != db)
+        at = &(*at)->next;
+    if (*at)
+        *at = db->next;
+    pthread_mutex_unlock(&connections_lock);
+}
+
+static void close_handle(mpq_sqlite *db)
+{
+    for (int i = 0; i < MPQ_SQL_COUNT; i++) {
+        sqlite3_finalize(db->statements[i]);
+        db->statements[i] = NULL;
+    }
+    sqlite3_close(db->handle);
+    db->handle = NULL;
+    db->broken = false;
+}
+
+/* Closes without the last connection's duties: the log may be in use by the parent, or by others by now. */
+static void abandon(mpq_sqlite *db)
+{
+    if (!db->handle)
+        return;
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    close_handle(db);
+}
+
+/* All at once: SQLite drops its memory of the parent's locks only with the last of them. */
+static void abandon_inherited(void)
+{
+    pthread_mutex_lock(&connections_lock);
+    mpq_sqlite **at = &connections;
+    while (*at) {
+        mpq_sqlite *db = *at;
+        if (db->opened_by == (long)getpid()) {
+            at = &db->next;
+            continue;
+        }
+        *at = db->next;
+        abandon(db);
+    }
+    pthread_mutex_unlock(&connections_lock);
+}
+
+static char *absolute_path(const char *path)
+{
+    char directory[4096];
+    if (path[0] == '/')
+        return strdup(path);
+    if (!getcwd(directory, sizeof directory))
+        return NULL;
+    size_t size = strlen(directory) + strlen(path) + 2;
+    char *joined = malloc(size);
+    if (joined)
+        snprintf(joined, size, "%s/%s", directory, path);
+    return joined;
+}
+
+int mpq_sqlite_init(mpq_sqlite *db, const mpq_broker_config *config, mpq_error *err)
+{
+    memset(db, 0, sizeof *db);
+    if (sqlite3_libversion_number() < OLDEST_LIBRARY)
+        return mpq_error_set(err, MPQ_ERROR_CONFIG, "the SQLite library is version %s, 3.35 or newer is needed",
+                             sqlite3_libversion());
+    if (!config->path || !config->path[0])
+        return mpq_error_set(err, MPQ_ERROR_CONFIG, "the SQLite driver needs the path of its database file");
+    db->path = absolute_path(config->path);
+    if (!db->path)
+        return mpq_error_set_memory(err);
+    db->durable = config->durable;
+    db->connect_timeout_ms = config->connect_timeout_ms;
+    db->read_timeout_ms = config->read_timeout_ms;
+    return 0;
+}
+
+void mpq_sqlite_fini(mpq_sqlite *db)
+{
+    list_remove(db);
+    if (db->handle)
+        close_handle(db);
+    free(db->path);
+    db->path = NULL;
+}
+
+void mpq_sqlite_forget(mpq_sqlite *db)
+{
+    list_remove(db);
+    abandon(db);
+    free(db->path);
+    db->path = NULL;
+}
+
+/* -- errors ---------------------------------------------------------------------------------------------------- */
+
+static const struct meaning {
+    int code;
+    enum mpq_error_kind kind;
+    bool broken;
+    const char *text; /* NULL = SQLite's own */
+} meanings[] = {
+    {SQLITE_BUSY, MPQ_ERROR_TIMEOUT, false, "another process kept the database locked for longer than the timeout"},
+    {SQLITE_LOCKED, MPQ_ERROR_TIMEOUT, false, "another process kept the database locked for longer than the timeout"},
+    {SQLITE_FULL, MPQ_ERROR_BROKER, false, "the disk is full; nothing was stored"},
+    {SQLITE_IOERR, MPQ_ERROR_BROKER, true, NULL},
+    {SQLITE_NOTADB, MPQ_ERROR_BROKER, true, "the file is not a database; move it away or choose another path"},
+    {SQLITE_CORRUPT, MPQ_ERROR_BROKER, true, "the database is damaged; move it away or restore it from a backup"},
+    {SQLITE_READONLY, MPQ_ERROR_BROKER, true,
+     "the file or its directory can't be written by this user; change their owner or mode"},
+    {SQLITE_PERM, MPQ_ERROR_BROKER, true, "the file can't be accessed by this user; change its owner or mode"},
+    {SQLITE_CANTOPEN, MPQ_ERROR_CONNECT, true,
+     "the file can't be opened; check that it and its directory can be read and written by this user"},
+    {SQLITE_NOMEM, MPQ_ERROR_MEMORY, false, NULL},
+};
+
+int mpq_sqlite_fail(mpq_sqlite *db, mpq_error *err)
+{
+    int code = sqlite3_extended_errcode(db->handle);
+    int number = sqlite3_system_errno(db->handle);
+    struct meaning meaning = {code, MPQ_ERROR_BROKER, false, NULL};
+    for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++)
+        if (meanings[i].code == (code & 0xff))
+            meaning = meanings[i];
+    db->broken |= meaning.broken;
+    bool system = number && (code & 0xff) == SQLITE_IOERR;
+    mpq_error_set(err, meaning.kind, "sqlite %s: %s failed: %s%s%s%s", db->path, db->doing,
+                  meaning.text ? meaning.text : sqlite3_errmsg(db->handle), system ? " (" : "",
+                  system ? strerror(number) : "", system ? ")" : "");
+    if (err)
+        err->sys_errno = system ? number : 0;
+    return -1;
+}
+
+/* -- opening --------------------------------------------------------------------------------------------------- */
+
+/* Called by SQLite while another process holds the lock it wants. Short pauses: a transaction of the engine takes well
+ * under a millisecond, and SQLite's own handler soon sleeps for 100 ms. */
+static int wait_for_lock(void *arg, int attempts)
+{
+    mpq_sqlite *db = arg;
+    if (mpq_clock_monotonic_ms() >= db->busy_deadline_ms)
+        return 0;
+    struct timespec pause = {0, attempts < 10 ? 100000 : attempts < 100 ? 500000 : 2000000};
+    nanosleep(&pause, NULL);
+    return 1;
+}
+
+static int fail_to_create(mpq_sqlite *db, int number, mpq_error *err)
+{
+    const char *slash = strrchr(db->path, '/');
+    int len = slash == db->path ? 1 : (int)(slash - db->path);
+    if (number == ENOENT)
+        return mpq_error_set(err, MPQ_ERROR_CONFIG,
+                             "sqlite %s: the directory %.*s does not exist; create it (mkdir -p) or change the path",
+                             db->path, len, db->path);
+    if (number == EACCES || number == EPERM || number == EROFS)
+        return mpq_error_set(err, MPQ_ERROR_BROKER,
+                             "sqlite %s: the directory %.*s can't be written by this user; change its owner or mode",
+                             db->path, len, db->path);
+    return mpq_error_set_errno(err, number, "sqlite %s: can't create the file", db->path);
+}
+
+/* Creates the file with the mode it shall have; SQLite gives the same to its companions. Never opens a file that is
+ * there: closing it again would drop the locks of this process's other connections to it. */
+static int check_path(mpq_sqlite *db, mpq_error *err)
+{
+    struct stat st;
+    if (stat(db->path, &st) == 0) {
+        if (S_ISREG(st.st_mode))
+            return 0;
+        return mpq_error_set(err, MPQ_ERROR_CONFIG, "sqlite %s: the path is %s; it has to name a file", db->path,
+                             S_ISDIR(st.st_mode) ? "a directory" : "no regular file");
+    }
+    if (errno != ENOENT)
+        return fail_to_create(db, errno, err);
+    int fd = open(db->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno == EEXIST ? 0 : fail_to_create(db, errno, err);
+    close(fd);
+    return 0;
+}
+
+static int pragma(mpq_sqlite *db, const char *text, char *answer, size_t size, mpq_error *err)
+{
+    sqlite3_stmt *statement;
+    if (sqlite3_prepare_v2(db->handle, text, -1, &statement, NULL) != SQLITE_OK)
+        return mpq_sqlite_fail(db, err);
+    int rc = sqlite3_step(statement);
+    const char *got = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+    if (answer)
+        snprintf(answer, size, "%s", got ? got : "");
+    int failed = rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : mpq_sqlite_fail(db, err);
+    sqlite3_finalize(statement);
+    return failed;
+}
+
+static int pragma_number(mpq_sqlite *db, const char *text, long *out, mpq_error *err)
+{
+    char answer[32];
+    if (pragma(db, text, answer, sizeof answer, err) < 0)
+        return -1;
+    *out = strtol(answer, NULL, 10);
+    return 0;
+}
+
+/* 0 = ours, 1 = empty, -1 = of something else, or it can't be read. */
+static int inspect(mpq_sqlite *db, mpq_error *err)
+{
+    long application, version, tables;
+    if (pragma_number(db, "PRAGMA application_id", &application, err) < 0 ||
+        pragma_number(db, "PRAGMA user_version", &version, err) < 0 ||
+        pragma_number(db, "SELECT count(*) FROM sqlite_master", &tables, err) < 0)
+        return -1;
+    if (application == MPQ_SQLITE_APPLICATION && version == MPQ_SQLITE_VERSION)
+        return 0;
+    if (application == 0 && version == 0 && tables == 0)
+        return 1;
+    if (application == MPQ_SQLITE_APPLICATION)
+        return mpq_error_set(err, MPQ_ERROR_BROKER,
+                             "sqlite %s: the database has format %ld, this version of mpqueue knows %d", db->path,
+                             version, MPQ_SQLITE_VERSION);
+    return mpq_error_set(err, MPQ_ERROR_BROKER,
+                         "sqlite %s: the file is a database of another program; choose another path", db->path);
+}
+
+/* SQLite gives up at once when two connections change the mode at the same time, without asking the handler. */
+static int use_log(mpq_sqlite *db, mpq_error *err)
+{
+    char mode[16];
+    mpq_error problem;
+    int attempts = 0, rc;
+    do {
+        rc = pragma(db, "PRAGMA journal_mode=WAL", mode, sizeof mode, &problem);
+    } while (rc < 0 && problem.kind == MPQ_ERROR_TIMEOUT && wait_for_lock(db, attempts++));
+    if (rc == 0 && strcmp(mode, "wal") == 0)
+        return 0;
+    if (rc < 0)
+        return mpq_error_set(err, problem.kind, "%s", problem.text);
+    return mpq_error_set(err, MPQ_ERROR_BROKER,
+                         "sqlite %s: the file system can't hold a write-ahead log; choose a path on a local disk",
+                         db->path);
+}
+
+/* Another process may be doing the same: whoever comes second finds it done. */
+static int create_schema(mpq_sqlite *db, mpq_error *err)
+{
+    char numbers[96];
+    if (mpq_sqlite_begin(db, err) < 0)
+        return -1;
+    int rc = inspect(db, err);
+    snprintf(numbers, sizeof numbers, "PRAGMA application_id=%d; PRAGMA user_version=%d", MPQ_SQLITE_APPLICATION,
+             MPQ_SQLITE_VERSION);
+    if (rc == 1)
+        rc = sqlite3_exec(db->handle, mpq_sqlite_schema, NULL, NULL, NULL) == SQLITE_OK &&
+                     sqlite3_exec(db->handle, numbers, NULL, NULL, NULL) == SQLITE_OK
+                 ? 0
+                 : mpq_sqlite_fail(db, err);
+    if (rc == 0)
+        rc = mpq_sqlite_commit(db, err);
+    if (rc < 0)
+        mpq_sqlite_rollback(db);
+    return rc;
+}
+
+static int set_up(mpq_sqlite *db, mpq_error *err)
+{
+    char settings[256];
+    int kind = inspect(db, err);
+    if (kind < 0)
+        return -1;
+    if (sqlite3_db_readonly(db->handle, "main") == 1)
+        return mpq_error_set(err, MPQ_ERROR_BROKER,
+                             "sqlite %s: the file can't be written by this user; change its owner or mode", db->path);
+    if (use_log(db, err) < 0)
+        return -1;
+    snprintf(settings, sizeof settings,
+             "PRAGMA synchronous=%s; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-%d;"
+             "PRAGMA wal_autocheckpoint=%d; PRAGMA journal_size_limit=%u",
+             db->durable ? "FULL" : "NORMAL", CACHE_KIB, CHECKPOINT_PAGES, (unsigned)LOG_KEPT_BYTES);
+    if (sqlite3_exec(db->handle, settings, NULL, NULL, NULL) != SQLITE_OK)
+        return mpq_sqlite_fail(db, err);
+    return kind == 1 ? create_schema(db, err) : 0;
+}
+
+static int open_handle(mpq_sqlite *db, mpq_error *err)
+{
+    if (check_path(db, err) < 0)
+        return -1;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+    db->busy_deadline_ms = mpq_clock_monotonic_ms() + db->connect_timeout_ms;
+    if (sqlite3_open_v2(db->path, &db->handle, flags, NULL) != SQLITE_OK) {
+        if (!db->handle)
+            return mpq_error_set_memory(err);
+        mpq_sqlite_fail(db, err);
+        close_handle(db);
+        return -1;
+    }
+    sqlite3_extended_result_codes(db->handle, 1);
+    sqlite3_busy_handler(db->handle, wait_for_lock, db);
+    db->opened_by = (long)getpid();
+    list_add(db);
+    if (set_up(db, err) == 0)
+        return 0;
+    list_remove(db);
+    close_handle(db);
+    return -1;
+}
+
+/* A file that was removed or replaced under the connection: what is written to it would be lost. */
+static bool has_moved(mpq_sqlite *db)
+{
+    int moved = 0;
+    sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    return moved;
+}
+
+int mpq_sqlite_connect(mpq_sqlite *db, const char *doing, mpq_error *err)
+{
+    db->doing = doing;
+    if (db->handle && has_moved(db)) {
+        list_remove(db);
+        abandon(db); /* its log is found by name, and the name may be another database's by now */
+    }
+    if (db->handle && db->broken) {
+        list_remove(db);
+        close_handle(db);
+    }
+    if (!db->handle) {
+        abandon_inherited();
+        if (open_handle(db, err) < 0)
+            return -1;
+    }
+    db->busy_deadline_ms = mpq_clock_monotonic_ms() + db->read_timeout_ms;
+    return 0;
+}
+
+/* -- statements ------------------------------------------------------------------------------------------------ */
+
+static int bind_one(sqlite3_stmt *statement, int at, char type, va_list *args)
+{
+    if (type == 'i')
+        return sqlite3_bind_int64(statement, at, va_arg(*args, int64_t));
+    if (type == 't')
+        return sqlite3_bind_text(statement, at, va_arg(*args, const char *), -1, SQLITE_STATIC);
+    mpq_slice bytes = va_arg(*args, mpq_slice);
+    return sqlite3_bind_blob64(statement, at, bytes.len ? bytes.data : "", bytes.len, SQLITE_STATIC);
+}
+
+static sqlite3_stmt *bind_all(mpq_sqlite *db, enum mpq_sqlite_sql sql, mpq_error *err, const char *types, va_list *args)
+{
+    sqlite3_stmt **cached = &db->statements[sql];
+    if (!*cached && sqlite3_prepare_v3(db->handle, mpq_sqlite_texts[sql], -1, SQLITE_PREPARE_PERSISTENT, cached,
+                                       NULL) != SQLITE_OK) {
+        mpq_sqlite_fail(db, err);
+        return NULL;
+    }
+    for (int i = 0; types[i]; i++) {
+        if (bind_one(*cached, i + 1, types[i], args) == SQLITE_OK)
+            continue;
+        mpq_sqlite_fail(db, err);
+        return NULL;
+    }
+    return *cached;
+}
+
+sqlite3_stmt *mpq_sqlite_bind(mpq_sqlite *db, enum mpq_sqlite_sql sql, mpq_error *err, const char *types, ...)
+{
+    va_list args;
+    va_start(args, types);
+    sqlite3_stmt *statement = bind_all(db, sql, err, types, &args);
+    va_end(args);
+    return statement;
+}
+
+int mpq_sqlite_step(mpq_sqlite *db, sqlite3_stmt *statement, mpq_error *err)
+{
+    if (!statement)
+        return -1;
+    int rc = sqlite3_step(statement);
+    if (rc == SQLITE_ROW)
+        return 0;
+    int result = rc == SQLITE_DONE ? 1 : mpq_sqlite_fail(db, err);
+    sqlite3_reset(statement);
+    return result;
+}
+
+int mpq_sqlite_run(mpq_sqlite *db, int64_t *changes, enum mpq_sqlite_sql sql, mpq_error *err, const char *types, ...)
+{
+    va_list args;
+    va_start(args, types);
+    sqlite3_stmt *statement = bind_all(db, sql, err, types, &args);
+    va_end(args);
+    if (mpq_sqlite_step(db, statement, err) < 0)
+        return -1;
+    if (changes)
+        *changes = sqlite3_changes(db->handle);
+    return 0;
+}
+
+int mpq_sqlite_value(mpq_sqlite *db, int64_t *out, enum mpq_sqlite_sql sql, mpq_error *err, const char *types, ...)
+{
+    va_list args;
+    va_start(args, types);
+    sqlite3_stmt *statement = bind_all(db, sql, err, types, &args);
+    va_end(args);
+    int rc = mpq_sqlite_step(db, statement, err);
+    if (rc != 0)
+        return rc;
+    *out = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    return 0;
+}
+
+mpq_slice mpq_sqlite_column(sqlite3_stmt *statement, int column)
+{
+    const char *data = sqlite3_column_blob(statement, column);
+    return mpq_slice_of(data, (size_t)sqlite3_column_bytes(statement, column));
+}
+
+int mpq_sqlite_begin(mpq_sqlite *db, mpq_error *err)
+{
+    return mpq_sqlite_run(db, NULL, MPQ_SQL_BEGIN, err, "");
+}
+
+int mpq_sqlite_commit(mpq_sqlite *db, mpq_error *err)
+{
+    return mpq_sqlite_run(db, NULL, MPQ_SQL_COMMIT, err, "");
+}
+
+void mpq_sqlite_rollback(mpq_sqlite *db)
+{
+    for (int i = 0; i < MPQ_SQL_COUNT; i++)
+        if (db->statements[i])
+            sqlite3_reset(db->statements[i]);
+    if (db->handle && !sqlite3_get_autocommit(db->handle))
+        mpq_sqlite_run(db, NULL, MPQ_SQL_ROLLBACK, NULL, "");
+}
