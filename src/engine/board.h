@@ -95,20 +95,23 @@ typedef struct mpq_board {
         _Atomic uint64_t settled;             /* dispatcher: jobs settled since start, for status */
         char start_error[1024];               /* dispatcher: why it ended before it was ever ready */
     } * shared;
+    char **arenas;        /* one for each queue, of arena_bytes; the rings use them */
+    uint64_t arena_bytes; /* address space, not memory */
     mpq_board_legacy *
         legacy; /* NULL when there was none; the dispatcher settles it, then it is freed by everyone at their leisure */
 } mpq_board;
 
 struct mpq_board_legacy {
-    mpq_board_file *file; /* private copy of the dead service's table */
+    mpq_board_file *file; /* private copy of the dead service's table; counts and lengths are checked, texts end */
     size_t bytes;
 };
 
-/* Creates everything for `config`; what the file held before is copied to board->legacy when it is a board of a dead
- * service (same version), else ignored. The caller holds the pid file's lock, so no other service lives. Refuses a file
- * that is a symbolic link or belongs to another user. */
+/* Creates everything for `config`; fills in the queues' names, the node and the boot id. What the file held before is
+ * copied to board->legacy when it is a board of a dead service (same version), else ignored; the new board replaces it
+ * in one step. The caller holds the pid file's lock, so no other service lives. Refuses a file that is a symbolic link,
+ * no regular file or another user's. */
 int mpq_board_open(const mpq_config *config, mpq_board *out, mpq_error *err);
-/* Unmaps. `remove_file` after a clean stop: there is nothing to take over. */
+/* Unmaps and closes everything. `remove_file` after a clean stop: there is nothing to take over. */
 void mpq_board_close(mpq_board *board, const mpq_config *config, bool remove_file);
 
 /* Index of an EMPTY entry made SPAWNING for the queue, or -1. */

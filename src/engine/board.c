@@ -1,0 +1,368 @@
+#include "board.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "pidfile.h"
+#include "procfs.h"
+
+/* The version changes with every change of what lies in the file. */
+enum { VERSION = 1, CAPACITY_MAX = 2 * MPQ_WORKERS_MAX };
+static const char MAGIC[8] = "mpqboard";
+
+#define ARENA_LEAST_BYTES (UINT64_C(64) << 20)
+
+static size_t file_bytes(uint32_t worker_capacity)
+{
+    return sizeof(mpq_board_file) + worker_capacity * sizeof(mpq_board_worker);
+}
+
+/* Two generations during a reload, and some that are gone but not settled. */
+static uint32_t capacity_for(const mpq_config *config)
+{
+    uint64_t capacity = 8 + 2 * (uint64_t)config->queue_count;
+    for (size_t i = 0; i < config->queue_count; i++)
+        capacity += 2 * (uint64_t)config->queues[i].workers;
+    return capacity < CAPACITY_MAX ? (uint32_t)capacity : CAPACITY_MAX;
+}
+
+/* -- what a predecessor left ----------------------------------------------------------------------------------- */
+
+static int refuse(const char *path, const struct stat *st, mpq_error *err)
+{
+    if (S_ISLNK(st->st_mode))
+        return mpq_error_set(err, MPQ_ERROR_CONFIG,
+                             "the board file %s is a symbolic link, which is refused for safety: remove it or choose "
+                             "another pid path",
+                             path);
+    if (!S_ISREG(st->st_mode))
+        return mpq_error_set(err, MPQ_ERROR_CONFIG,
+                             "the board file %s is not a regular file: remove it or choose another pid path", path);
+    if (st->st_uid != geteuid())
+        return mpq_error_set(err, MPQ_ERROR_CONFIG,
+                             "the board file %s belongs to another user (uid %u, this process has uid %u): run the "
+                             "service as that user, remove the file or choose another pid path",
+                             path, (unsigned)st->st_uid, (unsigned)geteuid());
+    return 0;
+}
+
+static bool is_plausible(const mpq_board_file *file, size_t bytes)
+{
+    return memcmp(file->magic, MAGIC, sizeof MAGIC) == 0 && file->version == VERSION && file->size == bytes &&
+           file->worker_capacity <= CAPACITY_MAX && file_bytes(file->worker_capacity) == bytes &&
+           file->queue_count <= MPQ_QUEUES_MAX;
+}
+
+#define END_TEXT(text) ((text)[sizeof(text) - 1] = '\0')
+
+/* Nothing in it may lead a reader out of bounds, whatever the dying service or the disk has done to it. */
+static void sanitize(mpq_board_file *file)
+{
+    END_TEXT(file->node);
+    END_TEXT(file->boot);
+    for (uint32_t i = 0; i < MPQ_QUEUES_MAX; i++) {
+        END_TEXT(file->queues[i].name);
+        END_TEXT(file->queues[i].owner);
+    }
+    for (uint32_t i = 0; i < file->worker_capacity; i++) {
+        mpq_board_worker *worker = &file->workers[i];
+        END_TEXT(worker->owner);
+        if (worker->report_len > sizeof worker->report)
+            worker->report_len = 0;
+        if (worker->report_end > MPQ_END_INTERRUPTED)
+            worker->report_end = 0;
+    }
+}
+
+static bool read_all(int fd, void *to, size_t bytes)
+{
+    size_t done = 0;
+    while (done < bytes) {
+        ssize_t got = pread(fd, (char *)to + done, bytes - done, (off_t)done);
+        if (got == 0 || (got < 0 && errno != EINTR))
+            return false;
+        done += got > 0 ? (size_t)got : 0;
+    }
+    return true;
+}
+
+/* Content that others could have written is no board of ours. */
+static bool is_worth_reading(const struct stat *st)
+{
+    return (st->st_mode & 022) == 0 && st->st_size >= (off_t)sizeof(mpq_board_file) &&
+           st->st_size <= (off_t)file_bytes(CAPACITY_MAX);
+}
+
+static int read_legacy(int fd, const struct stat *st, mpq_board_legacy **out, mpq_error *err)
+{
+    if (!is_worth_reading(st))
+        return 0;
+    mpq_board_legacy *legacy = malloc(sizeof *legacy);
+    size_t bytes = (size_t)st->st_size;
+    mpq_board_file *file = malloc(bytes);
+    if (!legacy || !file) {
+        free(legacy);
+        free(file);
+        return mpq_error_set_memory(err);
+    }
+    if (!read_all(fd, file, bytes) || !is_plausible(file, bytes)) {
+        free(legacy);
+        free(file);
+        return 0;
+    }
+    sanitize(file);
+    legacy->file = file;
+    legacy->bytes = bytes;
+    *out = legacy;
+    return 0;
+}
+
+static int explain_open(const char *path, int number, mpq_error *err)
+{
+    struct stat st;
+    if (number == ENOENT)
+        return 0;
+    if (lstat(path, &st) == 0 && refuse(path, &st, err) < 0)
+        return -1;
+    return mpq_error_set_errno(err, number, "can't read the board file %s", path);
+}
+
+/* O_NONBLOCK: a FIFO put there must not hang us before it is refused. */
+static int take_legacy(const char *path, mpq_board_legacy **out, mpq_error *err)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return explain_open(path, errno, err);
+    int outcome = fstat(fd, &st) < 0 ? mpq_error_set_errno(err, errno, "can't stat %s", path) : refuse(path, &st, err);
+    if (outcome == 0)
+        outcome = read_legacy(fd, &st, out, err);
+    close(fd);
+    return outcome;
+}
+
+static void free_legacy(mpq_board_legacy *legacy)
+{
+    if (!legacy)
+        return;
+    free(legacy->file);
+    free(legacy);
+}
+
+/* -- shared memory --------------------------------------------------------------------------------------------- */
+
+static void *map_anonymous(uint64_t bytes)
+{
+    void *memory = MAP_FAILED;
+    if (bytes <= SIZE_MAX)
+        memory = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void unmap(void *memory, uint64_t bytes)
+{
+    if (memory)
+        munmap(memory, (size_t)bytes);
+}
+
+static uint64_t arena_bytes_for(const mpq_config *config)
+{
+    uint64_t most = UINT64_MAX / 4;
+    uint64_t payload = config->payload_max_bytes < most ? config->payload_max_bytes : most;
+    uint64_t bytes = 2 * payload + (1 << 20);
+    return bytes > ARENA_LEAST_BYTES ? bytes : ARENA_LEAST_BYTES;
+}
+
+static int open_ring(const mpq_config *config, mpq_board *board, size_t i, mpq_error *err)
+{
+    void *memory = map_anonymous(mpq_ring_bytes());
+    board->arenas[i] = memory ? map_anonymous(board->arena_bytes) : NULL;
+    if (!board->arenas[i]) {
+        int number = errno;
+        unmap(memory, mpq_ring_bytes());
+        return mpq_error_set_errno(err, number,
+                                   "can't reserve %llu MiB of address space for the jobs of queue %s (it follows from "
+                                   "the largest payload that is allowed)",
+                                   (unsigned long long)((board->arena_bytes + mpq_ring_bytes()) >> 20),
+                                   config->queues[i].name);
+    }
+    board->rings[i] = mpq_ring_init(memory, board->arenas[i], board->arena_bytes);
+    return 0;
+}
+
+static int open_rings(const mpq_config *config, mpq_board *board, mpq_error *err)
+{
+    board->arena_bytes = arena_bytes_for(config);
+    board->rings = calloc(config->queue_count + 1, sizeof *board->rings);
+    board->arenas = calloc(config->queue_count + 1, sizeof *board->arenas);
+    if (!board->rings || !board->arenas)
+        return mpq_error_set_memory(err);
+    for (size_t i = 0; i < config->queue_count; i++)
+        if (open_ring(config, board, i, err) < 0)
+            return -1;
+    return 0;
+}
+
+static void close_rings(const mpq_config *config, mpq_board *board)
+{
+    for (size_t i = 0; board->rings && board->arenas && i < config->queue_count; i++) {
+        unmap(board->rings[i], mpq_ring_bytes());
+        unmap(board->arenas[i], board->arena_bytes);
+    }
+    free(board->rings);
+    free(board->arenas);
+}
+
+static int open_shared(mpq_board *board, mpq_error *err)
+{
+    board->shared = map_anonymous(sizeof *board->shared);
+    if (!board->shared)
+        return mpq_error_set_errno(err, errno, "can't map shared memory");
+    board->dispatcher_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    board->manager_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (board->dispatcher_wake_fd < 0 || board->manager_wake_fd < 0)
+        return mpq_error_set_errno(err, errno, "can't create an eventfd");
+    return 0;
+}
+
+/* -- the file -------------------------------------------------------------------------------------------------- */
+
+static void fill_file(const mpq_config *config, mpq_board_file *file, uint32_t capacity)
+{
+    memcpy(file->magic, MAGIC, sizeof MAGIC);
+    file->version = VERSION;
+    file->size = (uint32_t)file_bytes(capacity);
+    file->worker_capacity = capacity;
+    file->queue_count = (uint32_t)config->queue_count;
+    atomic_store(&file->manager_pid, (int32_t)getpid());
+    mpq_procfs_boot_id(file->boot);
+    if (gethostname(file->node, sizeof file->node) < 0 || file->node[0] == '\0')
+        snprintf(file->node, sizeof file->node, "localhost");
+    END_TEXT(file->node);
+    for (size_t i = 0; i < config->queue_count; i++)
+        snprintf(file->queues[i].name, sizeof file->queues[i].name, "%s", config->queues[i].name);
+    for (uint32_t i = 0; i < capacity; i++)
+        atomic_store(&file->workers[i].slot, MPQ_SLOT_NONE);
+}
+
+/* The blocks are allocated now: on a full disk a write to the mapping would kill the process much later. */
+static mpq_board_file *map_file(int fd, const char *path, size_t bytes, mpq_error *err)
+{
+    int number = posix_fallocate(fd, 0, (off_t)bytes);
+    if (number != 0) {
+        mpq_error_set_errno(err, number, "can't allocate %zu KiB for the board file %s", bytes >> 10, path);
+        return NULL;
+    }
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory != MAP_FAILED)
+        return memory;
+    mpq_error_set_errno(err, errno, "can't map the board file %s", path);
+    return NULL;
+}
+
+static int create_file(const char *path, mpq_error *err)
+{
+    if (unlink(path) == 0 || errno == ENOENT) {
+        int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd >= 0 && fchmod(fd, 0600) == 0)
+            return fd;
+        if (fd >= 0)
+            close(fd);
+    }
+    mpq_error_set_errno(err, errno,
+                        "can't create the board file %s (uid %u); make its directory writable for this user or choose "
+                        "another pid path",
+                        path, (unsigned)geteuid());
+    if (err)
+        err->kind = MPQ_ERROR_CONFIG;
+    return -1;
+}
+
+/* Under another name until it is complete: whenever we are killed there is one whole board, the old or the new. */
+static int open_file(const mpq_config *config, const char *path, mpq_board *board, mpq_error *err)
+{
+    char fresh[PATH_MAX];
+    uint32_t capacity = capacity_for(config);
+    size_t bytes = file_bytes(capacity);
+    if (mpq_pidfile_path(config, "board.new", fresh, sizeof fresh, err) < 0)
+        return -1;
+    int fd = create_file(fresh, err);
+    if (fd < 0)
+        return -1;
+    board->file = map_file(fd, fresh, bytes, err);
+    close(fd);
+    if (board->file) {
+        fill_file(config, board->file, capacity);
+        if (rename(fresh, path) == 0)
+            return 0;
+        mpq_error_set_errno(err, errno, "can't give the board file its name %s", path);
+    }
+    unlink(fresh);
+    return -1;
+}
+
+int mpq_board_open(const mpq_config *config, mpq_board *out, mpq_error *err)
+{
+    char path[PATH_MAX];
+    memset(out, 0, sizeof *out);
+    out->dispatcher_wake_fd = out->manager_wake_fd = -1;
+    if (config->queue_count > MPQ_QUEUES_MAX)
+        return mpq_error_set(err, MPQ_ERROR_CONFIG, "a service can have at most %d queues, not %zu", MPQ_QUEUES_MAX,
+                             config->queue_count);
+    if (mpq_pidfile_path(config, "board", path, sizeof path, err) == 0 && take_legacy(path, &out->legacy, err) == 0 &&
+        open_shared(out, err) == 0 && open_rings(config, out, err) == 0 && open_file(config, path, out, err) == 0)
+        return 0;
+    mpq_board_close(out, config, false);
+    return -1;
+}
+
+void mpq_board_close(mpq_board *board, const mpq_config *config, bool remove_file)
+{
+    char path[PATH_MAX];
+    if (board->file)
+        unmap(board->file, file_bytes(board->file->worker_capacity));
+    close_rings(config, board);
+    unmap(board->shared, sizeof *board->shared);
+    if (board->dispatcher_wake_fd >= 0)
+        close(board->dispatcher_wake_fd);
+    if (board->manager_wake_fd >= 0)
+        close(board->manager_wake_fd);
+    free_legacy(board->legacy);
+    if (remove_file && mpq_pidfile_path(config, "board", path, sizeof path, NULL) == 0)
+        unlink(path);
+    memset(board, 0, sizeof *board);
+    board->dispatcher_wake_fd = board->manager_wake_fd = -1;
+}
+
+/* -- use ------------------------------------------------------------------------------------------------------- */
+
+int mpq_board_reserve_worker(mpq_board *board, uint32_t queue, uint32_t generation)
+{
+    mpq_board_file *file = board->file;
+    for (uint32_t i = 0; i < file->worker_capacity; i++) {
+        mpq_board_worker *worker = &file->workers[i];
+        if (atomic_load(&worker->state) != MPQ_WORKER_EMPTY)
+            continue;
+        worker->queue = queue;
+        worker->generation = generation;
+        atomic_store(&worker->state, MPQ_WORKER_SPAWNING);
+        return (int)i;
+    }
+    return -1;
+}
+
+/* It can fail only when the counter is full, and then the sleeper is being woken already. */
+void mpq_board_wake(int event_fd)
+{
+    uint64_t one = 1;
+    ssize_t written = write(event_fd, &one, sizeof one);
+    (void)written;
+}
