@@ -5,16 +5,17 @@
 #include "clock.h"
 #include "signals.h"
 
-/* The run that is going on and its deadline, read so that they belong together. False: no run, or no limit. */
+/* The run that is going on and its deadline, read so that they belong together. False when the worker changes them
+ * faster than they can be read. */
 static bool read_run(const mpq_board_worker *worker, uint32_t *run, uint64_t *deadline_ms)
 {
     for (int tries = 0; tries < 8; tries++) {
         *run = atomic_load(&worker->run_token);
         *deadline_ms = atomic_load(&worker->run_deadline_at_ms);
         if (atomic_load(&worker->run_token) == *run)
-            return (*run & 1) && *deadline_ms != 0;
+            return true;
     }
-    return false; /* runs so many short jobs that none of them is late; the next scan is soon */
+    return false;
 }
 
 /* Whatever the worker has begun meanwhile, the handler compares the run and leaves it alone. */
@@ -43,6 +44,8 @@ static uint64_t enforce_one(mpq_roster *roster, uint32_t index, uint64_t now_ms)
     if (!entry->used || entry->pid <= 0 || entry->killed != MPQ_KILL_NONE)
         return UINT64_MAX;
     if (!read_run(&roster->self->board.file->workers[index], &run, &deadline_ms))
+        return now_ms + 1;
+    if (!(run & 1) || deadline_ms == 0)
         return UINT64_MAX;
     if (entry->timed_out_run != run && deadline_ms > now_ms)
         return deadline_ms;
