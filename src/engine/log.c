@@ -295,30 +295,30 @@ static bool write_terminal(log_sink *sink, const char *line, size_t len)
 
 typedef bool write_fn(log_sink *sink, const char *line, size_t len);
 
-/* Says how many lines are missing before the first that can be written again. */
-static void emit(mpq_log *log, log_sink *sink, write_fn *write_line, const char *line, size_t len)
+/* Ends a line that was torn, then tells how many are missing. */
+static bool write_note(const mpq_log *log, log_sink *sink, write_fn *write_line)
 {
-    if (sink->lost > 0 || sink->torn) {
-        char note[512], text[128];
-        struct timespec at;
-        struct tm now;
-        clock_gettime(CLOCK_REALTIME, &at);
-        localtime_r(&at.tv_sec, &now);
-        note[0] = '\n';
-        size_t used = sink->torn;
-        used += format_head(log, MPQ_LEVEL_WARNING, &at, &now, note + used, sizeof note - used);
-        snprintf(text, sizeof text, "%llu lines before this one could not be written\n",
-                 (unsigned long long)sink->lost);
-        memcpy(note + used, text, strlen(text));
-        if (!write_line(sink, note, used + strlen(text))) {
-            sink->lost++;
-            return;
-        }
-        sink->lost = 0;
-        sink->torn = false;
-    }
-    if (!write_line(sink, line, len))
+    char note[TAG_BYTES + 256];
+    struct timespec at;
+    struct tm now;
+    size_t len = sink->torn;
+    note[0] = '\n';
+    clock_gettime(CLOCK_REALTIME, &at);
+    localtime_r(&at.tv_sec, &now);
+    len += format_head(log, MPQ_LEVEL_WARNING, &at, &now, note + len, sizeof note - len);
+    len += (size_t)snprintf(note + len, sizeof note - len, "%llu lines before this one could not be written\n",
+                            (unsigned long long)sink->lost);
+    return write_line(sink, note, len);
+}
+
+static void emit(const mpq_log *log, log_sink *sink, write_fn *write_line, const char *line, size_t len)
+{
+    if (sink->lost > 0 && !write_note(log, sink, write_line)) {
         sink->lost++;
+        return;
+    }
+    sink->torn = false;
+    sink->lost = !write_line(sink, line, len);
 }
 
 void mpq_log_write(mpq_log *log, int level, const char *fmt, ...)
