@@ -52,9 +52,15 @@ if meta then
     call('ZADD', retired, now, stage)
 end
 
-local reply, fields, ids, garbage, bytes = {dead, 0}, {}, {}, 0, 0
-local candidates = call('HRANDFIELD', theirs, most)
+-- Oldest first; compared as hexadecimal text, because Lua compares by the server's locale.
+local candidates, order = call('HKEYS', theirs), {}
 for i = 1, #candidates do
+    order[candidates[i]] = string.gsub(candidates[i], '.', function(c) return string.format('%02x', byte(c)) end)
+end
+table.sort(candidates, function(a, b) return order[a] < order[b] end)
+
+local reply, fields, ids, garbage, bytes = {dead, 0}, {}, {}, 0, 0
+for i = 1, math.min(#candidates, most) do
     ids[i] = candidates[i]
     bytes = bytes + call('HSTRLEN', theirs, ids[i])
     if bytes >= most_bytes then

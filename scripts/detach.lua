@@ -10,10 +10,14 @@ end
 call('HDEL', run, '_meta')
 while call('LMOVE', stage, ready, 'RIGHT', 'LEFT') do
 end
--- Ids grow with a producer's sequence: the oldest job is moved last and so comes first.
-local ids = call('HKEYS', run)
-table.sort(ids)
-for i = #ids, 1, -1 do
+-- Ids grow with a producer's sequence: the oldest job is moved last and so comes first. Compared as hexadecimal text,
+-- because Lua compares by the server's locale.
+local ids, order = call('HKEYS', run), {}
+for i = 1, #ids do
+    order[ids[i]] = string.gsub(ids[i], '.', function(c) return string.format('%02x', string.byte(c)) end)
+end
+table.sort(ids, function(a, b) return order[a] > order[b] end)
+for i = 1, #ids do
     call('LPUSH', ready, call('HGET', run, ids[i]))
 end
 call('DEL', run)

@@ -98,7 +98,11 @@ if others > 0 then
     end
 end
 if #heads > 0 then
-    call('LPUSH', ready, unpack(heads))
+    local reversed = {}
+    for i = #heads, 1, -1 do
+        reversed[#reversed + 1] = heads[i]
+    end
+    call('LPUSH', ready, unpack(reversed))
 end
 
 -- Chunks grow only while their members turn out to be small.
