@@ -3,8 +3,8 @@ PHP_ARG_ENABLE([mpqueue],
   [AS_HELP_STRING([--enable-mpqueue], [Enable background jobs with mpqueue])])
 
 PHP_ARG_ENABLE([mpqueue-dev],
-  [whether warnings of the compiler are errors],
-  [AS_HELP_STRING([--enable-mpqueue-dev], [mpqueue: for its developers, warnings are errors])],
+  [whether to build mpqueue for its developers],
+  [AS_HELP_STRING([--enable-mpqueue-dev], [mpqueue: for its developers: warnings are errors, functions for tests])],
   [no], [no])
 
 dnl MPQUEUE_LIBRARY(variable, pkg-config module, oldest version, name, Debian package)
@@ -81,6 +81,8 @@ if test "$PHP_MPQUEUE" != "no"; then
     mpqueue_engine_flags="$mpqueue_engine_flags -Wall -Wextra -Wshadow -Werror"
     dnl The macros of PHP declare parameters and variables that not every function needs.
     mpqueue_flags="$mpqueue_flags -Wall -Wextra -Wshadow -Werror -Wno-unused-parameter"
+    mpqueue_binding="$mpqueue_binding src/php/dev.c"
+    AC_DEFINE([MPQUEUE_DEV], [1], [With functions for tests])
   fi
 
   PHP_NEW_EXTENSION([mpqueue], [$mpqueue_binding], [$ext_shared],, [$mpqueue_flags])

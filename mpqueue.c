@@ -33,6 +33,9 @@ static PHP_MINIT_FUNCTION(mpqueue)
     mpqueue_config_minit();
     mpqueue_job_minit();
     mpqueue_queue_minit();
+#ifdef MPQUEUE_DEV
+    mpqueue_dev_minit(type);
+#endif
 #ifdef MPQ_HAVE_SUPERVISOR
     mpqueue_run_minit(INIT_FUNC_ARGS_PASSTHRU);
 #endif

@@ -49,6 +49,10 @@ void mpqueue_config_minit(void);
 void mpqueue_job_minit(void);
 void mpqueue_queue_minit(void);
 
+#ifdef MPQUEUE_DEV
+void mpqueue_dev_minit(int type);
+#endif
+
 #ifdef MPQ_HAVE_SUPERVISOR
 /* The running side: mpqueue_run() and all that belongs to it. */
 void mpqueue_run_minit(INIT_FUNC_ARGS);

@@ -76,7 +76,7 @@ static size_t distance(const char *given, size_t given_len, const char *key)
 static const mpqueue_setting *nearest_setting(const mpqueue_section *section, zend_string *key)
 {
     const mpqueue_setting *nearest = NULL;
-    size_t best = (ZSTR_LEN(key) + 1) / 3 + 1;
+    size_t best = (ZSTR_LEN(key) + 2) / 3 + 1;
     for (size_t i = 0; i < section->count && ZSTR_LEN(key) <= SHOWN_MAX_BYTES; i++) {
         size_t changes = distance(ZSTR_VAL(key), ZSTR_LEN(key), section->settings[i].key);
         if (changes < best) {

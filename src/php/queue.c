@@ -17,11 +17,10 @@ static const struct {
     const char *name;
     const char *getter; /* of MPQueue\Job, lower case */
     bool is_seconds;
-    const char *must;
 } settings[SETTINGS] = {
-    [TIMEOUT] = {"timeout", "gettimeout", true, MPQUEUE_SECONDS_MUST},
-    [FAIL_NUMBER] = {"fail_number", "getfailnumber", false, "must be a whole number >= 0"},
-    [FAIL_EXPIRE] = {"fail_expire", "getfailexpire", true, MPQUEUE_SECONDS_MUST},
+    [TIMEOUT] = {"timeout", "gettimeout", true},
+    [FAIL_NUMBER] = {"fail_number", "getfailnumber", false},
+    [FAIL_EXPIRE] = {"fail_expire", "getfailexpire", true},
 };
 
 typedef struct job_settings {
@@ -38,25 +37,35 @@ typedef struct push_call {
     HashTable *args; /* borrowed, NULL = none */
 } push_call;
 
+/* NULL, or what is wrong. */
+static const char *convert(int which, zval *value, uint32_t *out)
+{
+    uint64_t count;
+    if (settings[which].is_seconds) {
+        return mpqueue_zval_to_duration(value, out);
+    }
+    if (mpqueue_zval_to_count(value, 0, MPQUEUE_COUNT_MAX, &count) < 0) {
+        return "must be a whole number >= 0";
+    }
+    *out = (uint32_t)count;
+    return NULL;
+}
+
 /* `source` and the setting's name make the path in the message. -1: thrown. */
 static int take_setting(job_settings *into, int which, zval *value, zend_class_entry *ce, const char *source)
 {
-    uint64_t number;
     ZVAL_DEREF(value);
     if (Z_TYPE_P(value) == IS_NULL) {
         return 0;
     }
-    int result = settings[which].is_seconds ? mpqueue_zval_to_ms(value, 0, MPQUEUE_SECONDS_MAX, &number)
-                                            : mpqueue_zval_to_count(value, 0, MPQUEUE_COUNT_MAX, &number);
-    if (result < 0) {
+    const char *problem = convert(which, value, &into->values[which]);
+    if (problem) {
         zend_string *shown = mpqueue_zval_shown(value);
-        zend_throw_exception_ex(ce, 0, "%s%s %s, got %s", source, settings[which].name, settings[which].must,
-                                ZSTR_VAL(shown));
+        zend_throw_exception_ex(ce, 0, "%s%s %s, got %s", source, settings[which].name, problem, ZSTR_VAL(shown));
         zend_string_release(shown);
         return -1;
     }
     into->given[which] = true;
-    into->values[which] = (uint32_t)number;
     return 0;
 }
 

@@ -18,6 +18,12 @@ static const char *to_ms(const mpqueue_setting *setting, zval *value, void *fiel
     return NULL;
 }
 
+static const char *to_duration(const mpqueue_setting *setting, zval *value, void *field)
+{
+    (void)setting;
+    return mpqueue_zval_to_duration(value, field);
+}
+
 static const char *to_count(const mpqueue_setting *setting, zval *value, void *field)
 {
     uint64_t count;
@@ -218,7 +224,7 @@ static const mpqueue_setting basics_settings[] = {
      "must be a MPQueue\\Driver\\Redis, MPQueue\\Driver\\Sqlite or MPQueue\\Driver\\Memory object"},
     {"worker_start_handle", to_callable, offsetof(mpqueue_config, worker_start), 0, 0, CALLABLE_MUST},
     {"preload", to_callable, offsetof(mpqueue_config, preload), 0, 0, CALLABLE_MUST},
-    {"stop_timeout", to_ms, ENGINE(stop_timeout_ms), 0, MPQUEUE_SECONDS_MAX, MPQUEUE_SECONDS_MUST},
+    {"stop_timeout", to_duration, ENGINE(stop_timeout_ms), 0, 0, NULL},
     {"timeout_grace", to_ms, ENGINE(timeout_grace_ms), 0, 3600, "must be a number of seconds from 0 to 3600"},
     {"start_timeout", to_ms, ENGINE(start_timeout_ms), 1, 86400, "must be a number of seconds from 1 to 86400"},
     {"lease", to_ms, ENGINE(lease_ms), 1, 3600, "must be a number of seconds from 1 to 3600"},
@@ -241,10 +247,10 @@ static const mpqueue_setting queue_settings[] = {
      "must be a whole number of MiB, or 0 for no limit"},
     {"max_jobs", to_count, QUEUE(max_jobs), 0, MPQUEUE_COUNT_MAX, "must be a whole number, or 0 for no limit"},
     {"sleep_seconds", to_ms, QUEUE(sleep_ms), 0.001, 3600, "must be a number of seconds from 0.001 to 3600"},
-    {"timeout", to_ms, QUEUE(timeout_ms), 0, MPQUEUE_SECONDS_MAX, MPQUEUE_SECONDS_MUST},
+    {"timeout", to_duration, QUEUE(timeout_ms), 0, 0, NULL},
     {"timeout_retry", to_flag, QUEUE(timeout_retry), 0, 0, "must be true or false"},
     {"fail_number", to_count, QUEUE(fail_number), 0, MPQUEUE_COUNT_MAX, "must be a whole number >= 0"},
-    {"fail_expire", to_ms, QUEUE(fail_expire_ms), 0, MPQUEUE_SECONDS_MAX, MPQUEUE_SECONDS_MUST},
+    {"fail_expire", to_duration, QUEUE(fail_expire_ms), 0, 0, NULL},
     {"fail_handle", to_callable, offsetof(mpqueue_queue_draft, hooks.fail_handle), 0, 0, CALLABLE_MUST},
     {"worker_start_handle", to_callable, offsetof(mpqueue_queue_draft, hooks.worker_start), 0, 0, CALLABLE_MUST},
     {"model", to_mode, QUEUE(mode), MPQ_MODE_DISTRIBUTE, MPQ_MODE_GRAB,

@@ -3,6 +3,7 @@
 #include "zend_smart_str.h"
 
 #define SHOWN_MAX_BYTES 60
+#define DURATION_MAX_SECONDS 4294967.0 /* 49 days: what 32 bits of milliseconds hold */
 
 static int to_number(const zval *value, double *out)
 {
@@ -38,6 +39,18 @@ int mpqueue_zval_to_ms(const zval *value, double min_seconds, double max_seconds
         *out_ms = 1;
     }
     return 0;
+}
+
+const char *mpqueue_zval_to_duration(const zval *value, uint32_t *out_ms)
+{
+    double seconds;
+    uint64_t ms;
+    if (mpqueue_zval_to_ms(value, 0, DURATION_MAX_SECONDS, &ms) == 0) {
+        *out_ms = (uint32_t)ms;
+        return NULL;
+    }
+    return to_number(value, &seconds) == 0 && seconds > DURATION_MAX_SECONDS ? "must be at most 4294967 seconds"
+                                                                             : "must be a number of seconds >= 0";
 }
 
 int mpqueue_zval_to_count(const zval *value, double min, double max, uint64_t *out)
