@@ -71,13 +71,13 @@ typedef struct mpq_config {
     size_t queue_count;
 } mpq_config;
 
-/* All defaults set, strings NULL. */
+/* All defaults set, strings NULL, but for the prefix, which is allocated (NULL when out of memory means "mpq", too). */
 void mpq_config_init(mpq_config *config);
 void mpq_config_fini(mpq_config *config);
 void mpq_broker_config_init(mpq_broker_config *config);
 void mpq_broker_config_fini(mpq_broker_config *config);
 void mpq_queue_config_init(mpq_queue_config *config);
-/* -1 out of memory; `to` is then empty. */
+/* Overwrites `to`, which must own nothing. -1 out of memory; `to` is then empty. */
 int mpq_broker_config_copy(mpq_broker_config *to, const mpq_broker_config *from, mpq_error *err);
 
 /* Parses redis://[user[:password]@]host[:port][/database][?prefix=..&connect_timeout=s&read_timeout=s],
