@@ -105,9 +105,16 @@ if #heads > 0 then
     call('LPUSH', ready, unpack(reversed))
 end
 
--- Chunks grow only while their members turn out to be small.
-local chunk, moved, bytes = tonumber(ARGV[6]), 0, 0
-while moved < 256 and bytes < 16777216 do
+-- Chunks grow while their members turn out to be small, and shrink when the last of the next one is not.
+local function fit(chunk, last, room)
+    if last and #last * chunk > room then
+        return math.max(1, math.floor(room / #last))
+    end
+    return chunk
+end
+
+local chunk, moved, bytes, budget = tonumber(ARGV[6]), 0, 0, 16777216
+while moved < 256 and bytes < budget do
     local due = call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, chunk)
     if #due == 0 then
         break
@@ -121,12 +128,22 @@ while moved < 256 and bytes < 16777216 do
         bytes = bytes + #due[i]
     end
     moved = moved + #due
-    chunk = math.max(1, math.min(8 * chunk, 256 - moved, math.floor((16777216 - bytes) * moved / bytes)))
+    chunk = math.min(8 * chunk, 256 - moved)
+    local last = call('ZRANGE', delayed, chunk - 1, chunk - 1)[1] or call('ZRANGE', delayed, -1, -1)[1]
+    chunk = fit(chunk, last, budget - bytes)
 end
 
 local reply, fields, taken, garbage, drained = {0, 0, 0, 0, 0}, {}, 0, 0, false
-chunk, bytes = math.min(tonumber(ARGV[6]), want), 0
-while taken < want and not drained do
+chunk, bytes = want_bytes > 0 and tonumber(ARGV[6]) or want, 0
+while taken < want and not drained and (want_bytes == 0 or bytes < want_bytes) do
+    chunk = math.min(chunk, want - taken)
+    if want_bytes > 0 and chunk > 1 then
+        local mean = taken > 0 and bytes / taken or 0
+        if mean * chunk > want_bytes - bytes then
+            chunk = math.max(1, math.floor((want_bytes - bytes) / mean))
+        end
+        chunk = fit(chunk, call('LINDEX', ready, chunk - 1) or call('LINDEX', ready, -1), want_bytes - bytes)
+    end
     local popped = call('LPOP', ready, chunk) or {}
     drained = #popped < chunk
     for i = 1, #popped do
@@ -143,15 +160,7 @@ while taken < want and not drained do
         bytes = bytes + #envelope
     end
     taken = taken + #popped
-    if want_bytes > 0 then
-        if bytes >= want_bytes then
-            break
-        end
-        local fits = math.floor((want_bytes - bytes) * taken / math.max(bytes, 1))
-        chunk = math.max(1, math.min(8 * chunk, want - taken, fits))
-    else
-        chunk = want - taken
-    end
+    chunk = 8 * chunk
 end
 if #fields > 0 then
     call('HSET', run, unpack(fields))

@@ -115,6 +115,8 @@ int mpq_redis_attach(mpq_broker *broker, const char *queue, const char *owner, u
     /* Before the first look at the queue, so that no announcement falls between the two. */
     int rc = mpq_redis_subscribe(redis, err);
     if (rc == 0)
+        rc = mpq_redis_script_load(&consumer->work, MPQ_SCRIPT_EXCHANGE, mpq_redis_deadline(redis), err);
+    if (rc == 0)
         rc = register_owner(redis, how, held, err);
     if (rc != 0)
         mpq_redis_consumer_drop(redis);
