@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 struct mpq_watch {
     mpq_loop *loop; /* borrowed */
@@ -18,6 +20,22 @@ struct mpq_loop {
     struct event_base *base; /* owned */
     mpq_watch *watches;      /* owned */
 };
+
+/* libevent ends the process when it can't have the descriptors of a base (epoll, timer, a pair for signals): look first
+ * whether there are any. */
+static bool can_have_descriptors(void)
+{
+    int fds[4];
+    bool have = pipe2(fds, O_CLOEXEC) == 0;
+    if (!have)
+        return false;
+    have = pipe2(fds + 2, O_CLOEXEC) == 0;
+    int number = errno;
+    for (int i = 0; i < (have ? 4 : 2); i++)
+        close(fds[i]);
+    errno = number;
+    return have;
+}
 
 /* Microseconds instead of epoll's milliseconds; and times count from now, not from the start of the pass. */
 static struct event_base *new_base(void)
@@ -40,7 +58,7 @@ int mpq_loop_open(mpq_loop **out, mpq_error *err)
     if (!loop)
         return mpq_error_set_memory(err);
     errno = 0;
-    loop->base = new_base();
+    loop->base = can_have_descriptors() ? new_base() : NULL;
     if (!loop->base) {
         int number = errno ? errno : ENOMEM;
         free(loop);
@@ -75,7 +93,7 @@ void mpq_loop_forget(mpq_loop *loop)
 {
     if (!loop)
         return;
-    if (event_reinit(loop->base) == 0) {
+    if (can_have_descriptors() && event_reinit(loop->base) == 0) {
         mpq_loop_close(loop);
         return;
     }
