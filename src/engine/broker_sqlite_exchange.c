@@ -15,16 +15,19 @@ static bool goes_to_head(const mpq_settle *settle)
     return settle->kind == MPQ_SETTLE_RETURN || (settle->kind == MPQ_SETTLE_RETRY && settle->delay_ms == 0);
 }
 
-/* `position` is where it goes if it goes to the head. 1 = not held. */
+/* `position` is where it goes if it goes to the head. 1 = not held. Finding and deleting are two statements, because
+ * RETURNING opens a temporary table each time, which costs more than all the rest. */
 static int settle_one(mpq_sqlite_broker *broker, mpq_sqlite_queue *queue, const mpq_settle *settle, int64_t position,
                       mpq_error *err)
 {
     mpq_sqlite *db = &broker->db;
     mpq_slice id = mpq_slice_of((const char *)settle->id.bytes, MPQ_ID_BYTES);
     int64_t job;
-    int rc = mpq_sqlite_value(db, &job, MPQ_SQL_RUNNING_TAKE, err, "ib", broker->owner, id);
+    int rc = mpq_sqlite_value(db, &job, MPQ_SQL_RUNNING_FIND, err, "ib", broker->owner, id);
     if (rc != 0)
         return rc;
+    if (mpq_sqlite_run(db, NULL, MPQ_SQL_RUNNING_END, err, "ibi", broker->owner, id, job) < 0)
+        return -1;
     queue->counts.running--;
     if (settle->kind == MPQ_SETTLE_DONE) {
         queue->counts.done++;

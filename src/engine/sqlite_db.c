@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum {
-    OLDEST_LIBRARY = 3035000,   /* RETURNING */
+    OLDEST_LIBRARY = 3035000,   /* nothing older is supported or tested */
     CHECKPOINT_PAGES = 4000,    /* 16 MB of log: a checkpoint costs two fsyncs, whatever it copies */
     LOG_KEPT_BYTES = 64u << 20, /* a log that was longer once is cut to this */
     CACHE_KIB = 16 * 1024
@@ -80,11 +80,13 @@ static void abandon_inherited(void)
     pthread_mutex_unlock(&connections_lock);
 }
 
+/* Resolved, so that every way to name the file leads to the same companions. */
 static char *absolute_path(const char *path)
 {
     char directory[4096];
-    if (path[0] == '/')
-        return strdup(path);
+    char *resolved = realpath(path, NULL);
+    if (resolved || path[0] == '/')
+        return resolved ? resolved : strdup(path);
     if (!getcwd(directory, sizeof directory))
         return NULL;
     size_t size = strlen(directory) + strlen(path) + 2;
@@ -197,17 +199,30 @@ static int fail_to_create(mpq_sqlite *db, int number, mpq_error *err)
     return mpq_error_set_errno(err, number, "sqlite %s: can't create the file", db->path);
 }
 
+/* SQLite would open what it may only read, and leave companions behind that nobody can write. */
+static int check_file(mpq_sqlite *db, const struct stat *st, mpq_error *err)
+{
+    char directory[4096];
+    if (!S_ISREG(st->st_mode))
+        return mpq_error_set(err, MPQ_ERROR_CONFIG, "sqlite %s: the path is %s; it has to name a file", db->path,
+                             S_ISDIR(st->st_mode) ? "a directory" : "no regular file");
+    if (faccessat(AT_FDCWD, db->path, R_OK | W_OK, AT_EACCESS) < 0)
+        return mpq_error_set(err, MPQ_ERROR_BROKER,
+                             "sqlite %s: the file can't be written by this user; change its owner or mode", db->path);
+    snprintf(directory, sizeof directory, "%s", db->path);
+    *(strrchr(directory, '/') + 1) = '\0';
+    if (faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) < 0)
+        return fail_to_create(db, errno, err);
+    return 0;
+}
+
 /* Creates the file with the mode it shall have; SQLite gives the same to its companions. Never opens a file that is
  * there: closing it again would drop the locks of this process's other connections to it. */
 static int check_path(mpq_sqlite *db, mpq_error *err)
 {
     struct stat st;
-    if (stat(db->path, &st) == 0) {
-        if (S_ISREG(st.st_mode))
-            return 0;
-        return mpq_error_set(err, MPQ_ERROR_CONFIG, "sqlite %s: the path is %s; it has to name a file", db->path,
-                             S_ISDIR(st.st_mode) ? "a directory" : "no regular file");
-    }
+    if (stat(db->path, &st) == 0)
+        return check_file(db, &st, err);
     if (errno != ENOENT)
         return fail_to_create(db, errno, err);
     int fd = open(db->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -260,6 +275,16 @@ static int inspect(mpq_sqlite *db, mpq_error *err)
                          "sqlite %s: the file is a database of another program; choose another path", db->path);
 }
 
+/* In one read transaction: another process may be creating the schema right now. */
+static int inspect_at_once(mpq_sqlite *db, mpq_error *err)
+{
+    if (sqlite3_exec(db->handle, "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
+        return mpq_sqlite_fail(db, err);
+    int kind = inspect(db, err);
+    sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+    return kind;
+}
+
 /* SQLite gives up at once when two connections change the mode at the same time, without asking the handler. */
 static int use_log(mpq_sqlite *db, mpq_error *err)
 {
@@ -302,13 +327,8 @@ static int create_schema(mpq_sqlite *db, mpq_error *err)
 static int set_up(mpq_sqlite *db, mpq_error *err)
 {
     char settings[256];
-    int kind = inspect(db, err);
-    if (kind < 0)
-        return -1;
-    if (sqlite3_db_readonly(db->handle, "main") == 1)
-        return mpq_error_set(err, MPQ_ERROR_BROKER,
-                             "sqlite %s: the file can't be written by this user; change its owner or mode", db->path);
-    if (use_log(db, err) < 0)
+    int kind = inspect_at_once(db, err);
+    if (kind < 0 || use_log(db, err) < 0)
         return -1;
     snprintf(settings, sizeof settings,
              "PRAGMA synchronous=%s; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-%d;"

@@ -67,8 +67,8 @@ const char *const mpq_sqlite_texts[MPQ_SQL_COUNT] = {
         "DELETE FROM job WHERE id IN (SELECT job FROM delayed WHERE queue = ?1 AND (due_at, job) <= (?2, ?3))",
 
     [MPQ_SQL_RUNNING_ADD] = "INSERT INTO running(owner, id, job, position) VALUES(?1, ?2, ?3, ?4)",
-    [MPQ_SQL_RUNNING_TAKE] = "DELETE FROM running WHERE owner = ?1 AND id = ?2 AND job ="
-                             " (SELECT job FROM running WHERE owner = ?1 AND id = ?2 LIMIT 1) RETURNING job",
+    [MPQ_SQL_RUNNING_FIND] = "SELECT job FROM running WHERE owner = ?1 AND id = ?2 LIMIT 1",
+    [MPQ_SQL_RUNNING_END] = "DELETE FROM running WHERE owner = ?1 AND id = ?2 AND job = ?3",
     [MPQ_SQL_RUNNING_IDS] = "SELECT id FROM running WHERE owner = ?1 ORDER BY position",
     [MPQ_SQL_RUNNING_LIST] = "SELECT job FROM running WHERE owner = ?1 ORDER BY position",
     [MPQ_SQL_RUNNING_DROP] = "DELETE FROM running WHERE owner = ?1",
