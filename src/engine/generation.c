@@ -89,11 +89,22 @@ int mpq_generation_ask(mpq_generation *generation, uint32_t index)
     return 0;
 }
 
+/* A template that ended without reading all requests leaves one ECONNRESET in front of its last words. */
+static ssize_t receive(int fd, mpq_template_reply *reply)
+{
+    ssize_t got;
+    int resets = 0;
+    do
+        got = recv(fd, reply, sizeof *reply, MSG_DONTWAIT);
+    while (got < 0 && (errno == EINTR || (errno == ECONNRESET && resets++ == 0)));
+    return got;
+}
+
 int mpq_generation_hear(mpq_generation *generation, mpq_template_reply *reply)
 {
     if (generation->fd < 0)
         return 1;
-    ssize_t got = recv(generation->fd, reply, sizeof *reply, MSG_DONTWAIT);
+    ssize_t got = receive(generation->fd, reply);
     if (got == (ssize_t)sizeof *reply) {
         reply->text[sizeof reply->text - 1] = 0;
         return 0;

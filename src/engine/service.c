@@ -12,8 +12,10 @@
 #include "signals.h"
 #include "template.h"
 
-static void introduce(mpq_process *self, const char *tag, const char *title)
+static void introduce(mpq_process *self, const char *tag, const char *what, const char *of)
 {
+    char title[MPQ_QUEUE_NAME_MAX + 32];
+    snprintf(title, sizeof title, "mpqueue: %s %.128s", what, of);
     mpq_log_set_tag(self->log, tag);
     if (self->host->title)
         self->host->title(self->host->self, title);
@@ -23,7 +25,7 @@ static int run_dispatcher(mpq_process *self)
 {
     struct mpq_board_shared *shared = self->board.shared;
     mpq_error err = {0};
-    introduce(self, "dispatcher", "mpqueue: dispatcher");
+    introduce(self, "dispatcher", "dispatcher", self->config->name);
     int status = mpq_dispatcher_run(self, &err);
     if (status != 0 && atomic_load(&shared->dispatcher_ready) == 0)
         snprintf(shared->start_error, sizeof shared->start_error, "%s", err.text);
@@ -44,11 +46,10 @@ static int run_worker(mpq_process *self)
 {
     mpq_board_worker *entry = &self->board.file->workers[self->worker_index];
     const char *queue = self->config->queues[entry->queue].name;
-    char tag[MPQ_QUEUE_NAME_MAX + 16], title[MPQ_QUEUE_NAME_MAX + 32];
+    char tag[MPQ_QUEUE_NAME_MAX + 16];
     mpq_error err = {0};
     snprintf(tag, sizeof tag, "%.128s:worker", queue);
-    snprintf(title, sizeof title, "mpqueue: worker %.128s", queue);
-    introduce(self, tag, title);
+    introduce(self, tag, "worker", queue);
     if (atomic_load(&entry->retire) || atomic_load(&self->board.shared->stopping))
         return 0;
     atomic_store(&entry->started_at_ms, mpq_clock_wall_ms());
@@ -63,7 +64,7 @@ static int run_worker(mpq_process *self)
 
 static int run_template(mpq_process *self)
 {
-    introduce(self, "template", "mpqueue: template");
+    introduce(self, "template", "template", self->config->name);
     int status = mpq_template_run(self, self->template_fd);
     if (self->role != MPQ_ROLE_WORKER)
         return status;
@@ -73,9 +74,7 @@ static int run_template(mpq_process *self)
 
 static int run_manager(mpq_process *self, int report_fd, mpq_error *err)
 {
-    char title[MPQ_SERVICE_NAME_MAX + 32];
-    snprintf(title, sizeof title, "mpqueue: manager %.64s", self->config->name);
-    introduce(self, "manager", title);
+    introduce(self, "manager", "manager", self->config->name);
     mpq_signals_save(self);
     int status = mpq_manager_run(self, report_fd, err);
     if (self->role == MPQ_ROLE_MANAGER)
