@@ -133,7 +133,7 @@ while moved < 256 and bytes < budget do
     chunk = fit(chunk, last, budget - bytes)
 end
 
-local reply, fields, taken, garbage, drained = {0, 0, 0, 0, 0}, {}, 0, 0, false
+local reply, jobs, fields, taken, garbage, drained = {0, 0, 0, 0, 0}, 0, {}, 0, 0, false
 chunk, bytes = want_bytes > 0 and tonumber(ARGV[6]) or want, 0
 while taken < want and not drained and (want_bytes == 0 or bytes < want_bytes) do
     chunk = math.min(chunk, want - taken)
@@ -150,9 +150,10 @@ while taken < want and not drained and (want_bytes == 0 or bytes < want_bytes) d
         local envelope = popped[i]
         local m, q, version = byte(envelope, 1, 3)
         if m == 77 and q == 81 and version == 1 and #envelope >= 72 then
-            reply[#reply + 1] = envelope
-            fields[#fields + 1] = sub(envelope, 9, 24)
-            fields[#fields + 1] = envelope
+            jobs = jobs + 1
+            reply[5 + jobs] = envelope
+            fields[2 * jobs - 1] = sub(envelope, 9, 24)
+            fields[2 * jobs] = envelope
         else
             call('HSET', failed, sub(redis.sha1hex(envelope), 1, 16), envelope)
             garbage = garbage + 1
@@ -162,7 +163,7 @@ while taken < want and not drained and (want_bytes == 0 or bytes < want_bytes) d
     taken = taken + #popped
     chunk = 8 * chunk
 end
-if #fields > 0 then
+if jobs > 0 then
     call('HSET', run, unpack(fields))
 end
 if garbage > 0 then

@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-    FIRST_CHUNK_MAX = 8,         /* the script lets chunks grow while jobs are as small as expected */
+    FIRST_CHUNK_MAX = 32,        /* the script lets chunks grow while jobs are as small as expected */
     CHUNK_BYTES = 16 << 20,      /* guides the first chunk when no want_bytes does */
     KEPT_CMD_BYTES = 1024 * 1024 /* a larger buffer is given back once answered */
 };
