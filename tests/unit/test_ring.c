@@ -1,36 +1,20 @@
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "processes.h"
 #include "ring.h"
 #include "test.h"
 
-enum { ARENA_BYTES = 4 << 20, FOREVER_MS = 3600000 };
+enum { ARENA_BYTES = 4 << 20 };
 
 static mpq_ring *ring;
 static mpq_ring_feeder *feeder;
-static char *arena;
 static int wake_fd;
-
-static void *map_shared(size_t bytes)
-{
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
-}
 
 static void open_ring(void)
 {
-    void *memory = map_shared(mpq_ring_bytes());
-    arena = map_shared(ARENA_BYTES);
-    CHECK(memory && arena);
-    ring = mpq_ring_init(memory, arena, ARENA_BYTES);
+    ring = mpq_ring_init(process_shared_memory(mpq_ring_bytes()), process_shared_memory(ARENA_BYTES), ARENA_BYTES);
     wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     CHECK_INT(mpq_ring_feeder_open(ring, &feeder, NULL), 0);
     CHECK_INT(mpq_ring_free_slots(feeder), MPQ_RING_SLOTS);
@@ -359,214 +343,5 @@ TEST(ring_wakes_the_dispatcher_at_low_water)
     CHECK_INT(post(8, 100), 0);
     finish(mpq_ring_claim(ring, 1), MPQ_END_DONE);
     CHECK_INT(wake_ups(), 1);
-    mpq_ring_feeder_close(feeder);
-}
-
-static pid_t spawn(void (*body)(uint32_t worker), uint32_t worker)
-{
-    fflush(stdout);
-    pid_t pid = fork();
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        body(worker);
-        _exit(0);
-    }
-    return pid;
-}
-
-static void run_until_killed(uint32_t worker)
-{
-    for (;;) {
-        uint32_t kicks = mpq_ring_kicks(ring);
-        uint32_t slot = mpq_ring_claim(ring, worker);
-        if (slot == MPQ_SLOT_NONE)
-            mpq_ring_wait(ring, kicks, FOREVER_MS);
-        else
-            finish(slot, MPQ_END_DONE);
-    }
-}
-
-static void die_when_woken(uint32_t worker)
-{
-    (void)worker;
-    mpq_ring_wait(ring, mpq_ring_kicks(ring), FOREVER_MS);
-    raise(SIGKILL);
-}
-
-static void stop(pid_t pid)
-{
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-}
-
-/* Asleep in a system call, as far as the system tells. */
-static bool is_asleep(pid_t pid)
-{
-    char path[64], text[256] = "";
-    snprintf(path, sizeof path, "/proc/%d/syscall", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t len = read(fd, text, sizeof text - 1);
-    close(fd);
-    return len > 0 && strncmp(text, "running", 7) != 0;
-}
-
-static void wait_until_asleep(pid_t pid)
-{
-    for (int i = 0; i < 5000 && !is_asleep(pid); i++)
-        usleep(1000);
-    usleep(2000);
-}
-
-/* Sleeps as a dispatcher does; false when nobody wakes it within 10 seconds. */
-static bool sleep_until_woken(uint32_t low_water)
-{
-    struct pollfd poll_fd = {.fd = wake_fd, .events = POLLIN};
-    bool woken = true;
-    if (mpq_ring_sleep(ring, low_water))
-        woken = poll(&poll_fd, 1, 10000) == 1;
-    mpq_ring_awake(ring);
-    wake_ups();
-    return woken;
-}
-
-/* One job at a time, so that both sides fall asleep all the time: a missed wake-up would stop everything. */
-static void exchange_rounds(int workers, uint64_t rounds, uint32_t batch)
-{
-    pid_t pids[4];
-    for (int i = 0; i < workers; i++)
-        pids[i] = spawn(run_until_killed, (uint32_t)i);
-    srand(11);
-    for (uint64_t round = 0; round < rounds; round++) {
-        uint32_t slots[MPQ_RING_SLOTS], left = batch;
-        for (uint32_t i = 0; i < batch; i++)
-            CHECK_INT(post(round, 80), 0);
-        while (left > 0) {
-            uint32_t count = mpq_ring_take_finished(feeder, slots, MPQ_RING_SLOTS);
-            for (uint32_t i = 0; i < count; i++)
-                mpq_ring_free(feeder, slots[i]);
-            left -= count;
-            if (left > 0 && count == 0)
-                CHECK(sleep_until_woken(batch == 1 && round % 2 ? 0 : UINT32_MAX));
-        }
-        for (volatile int spin = rand() % 3000; spin > 0; spin--)
-            ;
-    }
-    for (int i = 0; i < workers; i++)
-        stop(pids[i]);
-}
-
-TEST(ring_misses_no_wake_up_in_20000_rounds)
-{
-    OPEN_RING();
-    exchange_rounds(1, 20000, 1);
-    if (!test_failed())
-        exchange_rounds(3, 8000, 1);
-    if (!test_failed())
-        exchange_rounds(3, 4000, 5);
-    mpq_ring_feeder_close(feeder);
-}
-
-TEST(ring_wakes_another_worker_when_a_sleeper_was_killed)
-{
-    OPEN_RING();
-    for (int i = 0; i < 5; i++) {
-        pid_t first = spawn(run_until_killed, 1);
-        wait_until_asleep(first);
-        pid_t second = spawn(run_until_killed, 2);
-        wait_until_asleep(second);
-        stop(first);
-        CHECK_INT(post(1, 100), 0);
-        CHECK(sleep_until_woken(UINT32_MAX));
-        uint32_t slot;
-        CHECK_INT(mpq_ring_take_finished(feeder, &slot, 1), 1);
-        mpq_ring_free(feeder, slot);
-        stop(second);
-    }
-    mpq_ring_feeder_close(feeder);
-}
-
-TEST(ring_passes_a_dead_workers_wake_up_on)
-{
-    OPEN_RING();
-    pid_t first = spawn(die_when_woken, 1);
-    wait_until_asleep(first);
-    pid_t second = spawn(run_until_killed, 2);
-    wait_until_asleep(second);
-    CHECK_INT(post(1, 100), 0); /* wakes the first, which sleeps longest */
-    waitpid(first, NULL, 0);
-    CHECK_INT(mpq_ring_claimed_by(ring, 1), MPQ_SLOT_NONE);
-    CHECK(sleep_until_woken(UINT32_MAX));
-    CHECK_INT(mpq_ring_ready(ring), 0);
-    stop(second);
-    mpq_ring_feeder_close(feeder);
-}
-
-static void exit_when_kicked(uint32_t worker)
-{
-    (void)worker;
-    uint32_t first = mpq_ring_kicks(ring);
-    while (mpq_ring_kicks(ring) == first)
-        mpq_ring_wait(ring, first, FOREVER_MS);
-}
-
-TEST(ring_kick_reaches_every_worker)
-{
-    pid_t pids[4];
-    OPEN_RING();
-    for (int round = 0; round < 20; round++) {
-        for (uint32_t i = 0; i < 4; i++)
-            pids[i] = spawn(exit_when_kicked, i);
-        for (int i = 0; i < 4; i++)
-            wait_until_asleep(pids[i]);
-        mpq_ring_kick(ring);
-        for (int i = 0; i < 4; i++)
-            CHECK_INT(waitpid(pids[i], NULL, 0), pids[i]);
-    }
-    /* A kick before the sleep counts, too. */
-    uint32_t kicks = mpq_ring_kicks(ring);
-    mpq_ring_kick(ring);
-    mpq_ring_wait(ring, kicks, FOREVER_MS);
-    mpq_ring_wait(ring, mpq_ring_kicks(ring), 20);
-    mpq_ring_feeder_close(feeder);
-}
-
-/* What is withdrawn was not run, what was run is not withdrawn, and together it is everything. */
-TEST(ring_withdraws_against_claiming_workers)
-{
-    enum { ROUNDS = 3000, BATCH = 16 };
-    static unsigned char ended[ROUNDS * BATCH];
-    uint32_t slots[MPQ_RING_SLOTS], withdrawn = 0, run = 0;
-    OPEN_RING();
-    pid_t pids[2] = {spawn(run_until_killed, 1), spawn(run_until_killed, 2)};
-    for (uint64_t round = 0; round < ROUNDS; round++) {
-        for (uint64_t i = 0; i < BATCH; i++)
-            CHECK_INT(post(round * BATCH + i, 80), 0);
-        uint32_t left = BATCH, back = mpq_ring_withdraw(feeder, slots, MPQ_RING_SLOTS);
-        for (uint32_t i = 0; i < back; i++)
-            CHECK_INT(mpq_ring_slot(ring, slots[i])->end, MPQ_END_INTERRUPTED);
-        withdrawn += back;
-        for (;;) {
-            for (uint32_t i = 0; i < back; i++) {
-                CHECK(ended[number_of(slots[i])]++ == 0);
-                mpq_ring_free(feeder, slots[i]);
-            }
-            left -= back;
-            if (left == 0)
-                break;
-            back = mpq_ring_take_finished(feeder, slots, MPQ_RING_SLOTS);
-            for (uint32_t i = 0; i < back; i++)
-                CHECK_INT(mpq_ring_slot(ring, slots[i])->end, MPQ_END_DONE);
-            run += back;
-            if (back == 0)
-                CHECK(sleep_until_woken(UINT32_MAX));
-        }
-    }
-    CHECK(withdrawn > 0 && run > 0);
-    CHECK_INT(withdrawn + run, ROUNDS * BATCH);
-    CHECK_INT(mpq_ring_free_slots(feeder), MPQ_RING_SLOTS);
-    stop(pids[0]);
-    stop(pids[1]);
     mpq_ring_feeder_close(feeder);
 }
