@@ -77,7 +77,7 @@ static const mpqueue_setting *nearest_setting(const mpqueue_section *section, ze
 {
     const mpqueue_setting *nearest = NULL;
     size_t best = (ZSTR_LEN(key) + 2) / 3 + 1;
-    for (size_t i = 0; i < section->count && ZSTR_LEN(key) <= SHOWN_MAX_BYTES; i++) {
+    for (size_t i = 0; i < section->count && ZSTR_LEN(key) > 0 && ZSTR_LEN(key) <= SHOWN_MAX_BYTES; i++) {
         size_t changes = distance(ZSTR_VAL(key), ZSTR_LEN(key), section->settings[i].key);
         if (changes < best) {
             best = changes;
@@ -158,8 +158,16 @@ static HashTable *subarray(checking *check, HashTable *array, const char *key, c
 static void convert_basics(checking *check, HashTable *array, mpqueue_config *config)
 {
     HashTable *basics = subarray(check, array, "basics", "must be an array");
+    zval of_top = config->worker_start;
+    ZVAL_UNDEF(&config->worker_start);
     if (basics) {
         convert_section(check, "basics.", &mpqueue_section_basics, basics, config);
+    }
+    if (Z_ISUNDEF(config->worker_start)) {
+        config->worker_start = of_top;
+    } else if (!Z_ISUNDEF(of_top)) {
+        report(check, "", "worker_start_handle", "is set at the top level and in basics: keep one of them", NULL);
+        zval_ptr_dtor(&of_top);
     }
     if (!basics || !present(basics, "driver")) {
         report(check, "basics.", "driver", "is missing: set a MPQueue\\Driver\\Redis or MPQueue\\Driver\\Sqlite object",
@@ -167,9 +175,6 @@ static void convert_basics(checking *check, HashTable *array, mpqueue_config *co
     }
     if (check->purpose == MPQUEUE_TO_RUN && (!basics || !present(basics, "name"))) {
         report(check, "basics.", "name", "is missing: give the service a name of its own", NULL);
-    }
-    if (basics && present(basics, "worker_start_handle") && present(array, "worker_start_handle")) {
-        report(check, "", "worker_start_handle", "is set at the top level and in basics: keep one of them", NULL);
     }
 }
 

@@ -93,7 +93,7 @@ zend_string *mpqueue_zval_shown(const zval *value)
         smart_str_append_long(&out, Z_LVAL_P(value));
         break;
     case IS_DOUBLE:
-        smart_str_append_double(&out, Z_DVAL_P(value), 17, false);
+        smart_str_append_double(&out, Z_DVAL_P(value), -1, false);
         break;
     case IS_OBJECT:
         smart_str_append_printf(&out, "an object of class %s", ZSTR_VAL(Z_OBJCE_P(value)->name));
