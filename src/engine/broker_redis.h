@@ -24,13 +24,17 @@
 #include "redis_conn.h"
 #include "redis_scripts.h"
 
-enum { MPQ_REDIS_FLIGHTS = 2, MPQ_REDIS_NAME_BYTES = 256 };
+enum {
+    MPQ_REDIS_EXCHANGES = 2, /* the caller's */
+    MPQ_REDIS_FLIGHTS = 4    /* and our own claims */
+};
 
 /* An exchange under way. */
 typedef struct mpq_redis_flight {
     mpq_redis_cmd cmd; /* kept until answered: it is sent again when the server has forgotten the script */
     uint64_t sent_at_ms;
     redisReply *reply; /* owned: read before its turn, NULL = not yet */
+    bool claim;        /* ours: nobody waits for the answer */
 } mpq_redis_flight;
 
 typedef struct mpq_redis_consumer {
@@ -47,6 +51,7 @@ typedef struct mpq_redis_consumer {
     mpq_redis_flight flights[MPQ_REDIS_FLIGHTS];
     size_t first_flight;
     size_t flight_count;
+    size_t exchange_count;  /* of them the caller's */
     uint64_t average_bytes; /* of an envelope; 0 = none seen */
 
     mpq_redis_conn wait;
@@ -55,7 +60,7 @@ typedef struct mpq_redis_consumer {
     bool blocked; /* a BLMOVE is under way */
     bool nudged;  /* woken by our own PING */
     uint64_t blocked_at_ms;
-    mpq_buf claims;              /* ids given out by wait_collect, to be claimed by the next exchange */
+    mpq_buf claims;              /* ids given out by wait_collect, to be claimed by what is sent next */
     mpq_buf unstaged;            /* ids (length, bytes) that came too late or are no jobs: they go back */
     int64_t known_due_at_ms;     /* as the last answer had it; -1 = none or not known */
     int64_t announced_due_at_ms; /* the earliest heard of since; -1 = none */
@@ -86,6 +91,8 @@ int mpq_redis_stale(const mpq_redis *redis, mpq_error *err);
 int mpq_redis_subscribe(mpq_redis *redis, mpq_error *err);
 /* Reads announcements that came while nobody waits, so that they don't pile up in the server. */
 int mpq_redis_read_news(mpq_redis *redis, mpq_error *err);
+/* Makes the jobs in consumer->claims held ones, without waiting for it. */
+int mpq_redis_claim(mpq_redis *redis, mpq_error *err);
 /* Sends BLMOVE. */
 int mpq_redis_block(mpq_redis *redis, mpq_error *err);
 bool mpq_redis_has_news(const mpq_redis_consumer *consumer);

@@ -102,31 +102,39 @@ static void write_exchange(mpq_redis_consumer *consumer, const mpq_exchange *exc
     write_settles(exchange, cmd);
 }
 
+static int launch(mpq_redis *redis, const mpq_exchange *exchange, bool claim, mpq_error *err)
+{
+    mpq_redis_consumer *consumer = &redis->consumer;
+    size_t slot = (consumer->first_flight + consumer->flight_count) % MPQ_REDIS_FLIGHTS;
+    mpq_redis_flight *flight = &consumer->flights[slot];
+    write_exchange(consumer, exchange, &flight->cmd);
+    flight->claim = claim;
+    flight->sent_at_ms = mpq_clock_monotonic_ms();
+    if (mpq_redis_conn_write(&consumer->work, "exchange", mpq_redis_cmd_end(&flight->cmd), mpq_redis_deadline(redis),
+                             err) < 0)
+        return -1;
+    consumer->flight_count++;
+    consumer->exchange_count += !claim;
+    mpq_buf_clear(&consumer->claims);
+    mpq_buf_clear(&consumer->unstaged);
+    return 0;
+}
+
 int mpq_redis_send(mpq_broker *broker, const mpq_exchange *exchange, mpq_error *err)
 {
     mpq_redis *redis = (mpq_redis *)broker;
-    mpq_redis_consumer *consumer = &redis->consumer;
     if (mpq_redis_consumer_check(redis, err) < 0)
         return -1;
     if (exchange->settle_count > MPQ_EXCHANGE_MAX || exchange->want > MPQ_EXCHANGE_MAX)
         return mpq_error_set(err, MPQ_ERROR_STATE, "%s: an exchange of more than %d jobs", redis->where,
                              MPQ_EXCHANGE_MAX);
-    if (consumer->flight_count == MPQ_REDIS_FLIGHTS)
+    if (redis->consumer.exchange_count == MPQ_REDIS_EXCHANGES)
         return mpq_error_set(err, MPQ_ERROR_STATE, "%s: %d exchanges are under way already", redis->where,
-                             MPQ_REDIS_FLIGHTS);
-    size_t slot = (consumer->first_flight + consumer->flight_count) % MPQ_REDIS_FLIGHTS;
-    mpq_redis_flight *flight = &consumer->flights[slot];
-    write_exchange(consumer, exchange, &flight->cmd);
-    flight->sent_at_ms = mpq_clock_monotonic_ms();
-    if (mpq_redis_conn_write(&consumer->work, "exchange", mpq_redis_cmd_end(&flight->cmd), mpq_redis_deadline(redis),
-                             err) < 0) {
+                             MPQ_REDIS_EXCHANGES);
+    int rc = launch(redis, exchange, false, err);
+    if (rc < 0)
         mpq_redis_consumer_drop(redis);
-        return -1;
-    }
-    consumer->flight_count++;
-    mpq_buf_clear(&consumer->claims);
-    mpq_buf_clear(&consumer->unstaged);
-    return 0;
+    return rc;
 }
 
 /* After SCRIPT FLUSH, a failover or a restart without persistence of scripts: the flights whose answer is NOSCRIPT did
@@ -164,7 +172,7 @@ static void learn_size(mpq_redis_consumer *consumer, const mpq_batch *batch)
 }
 
 /* {refused, garbage, earliest due time, now, ready, envelopes...} */
-static int accept_answer(mpq_redis *redis, const redisReply *reply, mpq_batch *out, mpq_error *err)
+static int accept_answer(mpq_redis *redis, const redisReply *reply, mpq_batch *out, int64_t *due_at_ms, mpq_error *err)
 {
     enum { REFUSED, GARBAGE, DUE, NOW, READY, HEAD };
     mpq_redis_consumer *consumer = &redis->consumer;
@@ -196,8 +204,7 @@ static int accept_answer(mpq_redis *redis, const redisReply *reply, mpq_batch *o
     out->garbage = (size_t)head[GARBAGE];
     out->ready = (uint64_t)head[READY];
     out->next_due_ms = head[DUE] < 0 ? -1 : head[DUE] > head[NOW] ? head[DUE] - head[NOW] : 0;
-    consumer->known_due_at_ms = head[DUE] > 0 ? head[DUE] : -1;
-    learn_size(consumer, out);
+    *due_at_ms = head[DUE] > 0 ? head[DUE] : -1;
     return 0;
 }
 
@@ -210,23 +217,67 @@ static void end_flight(mpq_redis_consumer *consumer)
         mpq_redis_cmd_fini(&flight->cmd);
     consumer->first_flight = (consumer->first_flight + 1) % MPQ_REDIS_FLIGHTS;
     consumer->flight_count--;
+    consumer->exchange_count -= !flight->claim;
 }
 
-static int receive(mpq_redis *redis, mpq_batch *out, mpq_error *err)
+/* The answer of the oldest flight; 1 = not there yet. */
+static int land(mpq_redis *redis, mpq_batch *out, mpq_error *err)
 {
     mpq_redis_consumer *consumer = &redis->consumer;
     mpq_redis_flight *flight = &consumer->flights[consumer->first_flight];
+    int64_t due_at_ms = -1;
     int rc = flight->reply ? 0 : mpq_redis_conn_read(&consumer->work, "exchange", 0, &flight->reply, err);
     if (rc != 0)
         return rc;
     if (mpq_redis_is_error(flight->reply, "NOSCRIPT"))
         return send_again(redis, err) < 0 ? -1 : 1;
-    rc = accept_answer(redis, flight->reply, out, err);
-    if (rc < 0)
+    if (accept_answer(redis, flight->reply, out, &due_at_ms, err) < 0)
         return -1;
     if (!out->lost && flight->sent_at_ms > consumer->renewed_at_ms)
         consumer->renewed_at_ms = flight->sent_at_ms;
+    if (!flight->claim)
+        consumer->known_due_at_ms = due_at_ms; /* what the caller knows now */
+    learn_size(consumer, out);
     end_flight(consumer);
+    return 0;
+}
+
+/* Answers of claims tell nothing new: a lost lease is reported to the next exchange. */
+static int land_claims(mpq_redis *redis, mpq_error *err)
+{
+    mpq_redis_consumer *consumer = &redis->consumer;
+    while (consumer->flight_count > 0 && consumer->flights[consumer->first_flight].claim) {
+        mpq_batch ignored;
+        mpq_batch_init(&ignored);
+        int rc = land(redis, &ignored, err);
+        mpq_batch_fini(&ignored);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+int mpq_redis_claim(mpq_redis *redis, mpq_error *err)
+{
+    static const mpq_exchange nothing;
+    mpq_redis_consumer *consumer = &redis->consumer;
+    if (consumer->claims.len == 0)
+        return 0;
+    if (land_claims(redis, err) < 0)
+        return -1;
+    if (consumer->flight_count - consumer->exchange_count == MPQ_REDIS_FLIGHTS - MPQ_REDIS_EXCHANGES)
+        return 0; /* the next exchange takes them along */
+    return launch(redis, &nothing, true, err);
+}
+
+static int receive(mpq_redis *redis, mpq_batch *out, mpq_error *err)
+{
+    mpq_redis_consumer *consumer = &redis->consumer;
+    int rc = land_claims(redis, err);
+    if (rc == 0)
+        rc = land(redis, out, err);
+    if (rc != 0)
+        return rc;
     if (consumer->armed)
         return consumer->blocked ? 0 : mpq_redis_block(redis, err);
     return mpq_redis_read_news(redis, err);
@@ -238,7 +289,7 @@ int mpq_redis_receive(mpq_broker *broker, mpq_batch *out, mpq_error *err)
     mpq_batch_clear(out);
     if (mpq_redis_consumer_check(redis, err) < 0)
         return -1;
-    if (redis->consumer.flight_count == 0)
+    if (redis->consumer.exchange_count == 0)
         return 1;
     int rc = receive(redis, out, err);
     if (rc < 0) {

@@ -20,7 +20,7 @@ void mpq_redis_consumer_drop(mpq_redis *redis)
             freeReplyObject(consumer->flights[i].reply);
         consumer->flights[i].reply = NULL;
     }
-    consumer->first_flight = consumer->flight_count = 0;
+    consumer->first_flight = consumer->flight_count = consumer->exchange_count = 0;
     consumer->attached = consumer->armed = consumer->blocked = consumer->nudged = false;
     consumer->known_due_at_ms = consumer->announced_due_at_ms = -1;
     mpq_buf_clear(&consumer->claims);

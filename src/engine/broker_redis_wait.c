@@ -189,7 +189,7 @@ static int accept_job(mpq_redis *redis, mpq_slice envelope, mpq_batch *out, mpq_
     }
     if (out->bytes.failed || consumer->claims.failed || consumer->unstaged.failed)
         return mpq_error_set_memory(err);
-    return 0;
+    return mpq_redis_claim(redis, err);
 }
 
 /* 0 = woken, 1 = nothing. */

@@ -362,17 +362,65 @@ TEST(a_delivered_job_can_be_settled_by_the_next_exchange)
     CHECK_INT(redis_command_int(&server, "EXISTS mpq:{q}:stage:a:1:1"), 0);
 }
 
-TEST(a_job_delivered_before_it_is_claimed_is_claimed_by_any_exchange)
+TEST(a_delivered_job_is_held_at_once)
+{
+    NEED_SERVER(NULL);
+    mpq_broker *p = handle(), *a = consumer("a:1", LEASE_MS), *b = consumer("b:1", LEASE_MS);
+    CHECK(a->ops->wait_arm(a, &error) == 0);
+    CHECK(push(p, 1) == 0);
+    CHECK_INT(collect(a, 2000), 0);
+    wait_until("HLEN mpq:{q}:run:a:1", 2);
+    CHECK_INT(b->ops->adopt(b, "a:1", &batch, &error), 0);
+    CHECK_INT(batch.count, 1);
+    CHECK_INT(settle(a, MPQ_SETTLE_DONE, 1), 0);
+    CHECK(batch.lost);
+}
+
+TEST(many_jobs_may_be_delivered_without_an_exchange)
+{
+    NEED_SERVER(NULL);
+    size_t held = 0;
+    mpq_broker *p = handle(), *a = consumer("a:1", LEASE_MS);
+    for (uint32_t i = 1; i <= 20; i++) {
+        CHECK(push(p, i) == 0);
+        CHECK(a->ops->wait_arm(a, &error) == 0);
+        if (i == 10)
+            freeReplyObject(redis_command(&server, "SCRIPT FLUSH"));
+        CHECK_INT(collect(a, 2000), 0);
+        CHECK_INT(batch.count, 1);
+        CHECK_INT(number_at(0), i);
+    }
+    CHECK_INT(a->ops->receive(a, &batch, &error), 1);
+    mpq_settle done[2] = {{.kind = MPQ_SETTLE_DONE, .id = id_of(1)}, {.kind = MPQ_SETTLE_DONE, .id = id_of(20)}};
+    mpq_exchange exchange = {.settles = done, .settle_count = 2};
+    CHECK(a->ops->send(a, &exchange, &error) == 0);
+    CHECK(send_wanting(a, 1) == 0);
+    CHECK(send_wanting(a, 1) == -1); /* two at most */
+    CHECK_INT(receive(a), 0);
+    CHECK_INT(batch.refused, 0);
+    CHECK_INT(receive(a), 0);
+    CHECK_INT(attach(a, "a:1", LEASE_MS, MPQ_ATTACH_RESUME, &held), 0);
+    CHECK_INT(held, 18);
+}
+
+TEST(a_job_delivered_while_exchanges_are_under_way_is_claimed)
 {
     NEED_SERVER(NULL);
     size_t held = 0;
     mpq_broker *p = handle(), *a = consumer("a:1", LEASE_MS);
     CHECK(a->ops->wait_arm(a, &error) == 0);
+    CHECK(send_wanting(a, 0) == 0);
+    CHECK(send_wanting(a, 0) == 0);
     CHECK(push(p, 1) == 0);
     CHECK_INT(collect(a, 2000), 0);
-    CHECK_INT(take(a, 9), 0);
+    CHECK_INT(batch.count, 1);
+    CHECK_INT(receive(a), 0);
+    CHECK_INT(receive(a), 0);
+    CHECK_INT(a->ops->receive(a, &batch, &error), 1);
+    CHECK_INT(settle(a, MPQ_SETTLE_DONE, 1), 0);
+    CHECK_INT(batch.refused, 0);
     CHECK_INT(attach(a, "a:1", LEASE_MS, MPQ_ATTACH_RESUME, &held), 0);
-    CHECK_INT(held, 1);
+    CHECK_INT(held, 0);
 }
 
 TEST(a_job_that_came_while_the_node_was_frozen_is_not_given_out)
