@@ -1,5 +1,5 @@
-#include "../../php_mpqueue.h"
 #include "guard.h"
+#include "../../php_mpqueue.h"
 #include "fork.h"
 
 #include <unistd.h>
@@ -130,8 +130,7 @@ static void append_previous(smart_str *out, zend_object *exception)
     zend_string *file = text_property(exception, ZSTR_KNOWN(ZEND_STR_FILE));
 
     smart_str_append_printf(out, "\ncaused by %s: %s in %s:" ZEND_LONG_FMT "\n", ZSTR_VAL(exception->ce->name),
-                            ZSTR_VAL(message), ZSTR_VAL(file),
-                            number_property(exception, ZSTR_KNOWN(ZEND_STR_LINE)));
+                            ZSTR_VAL(message), ZSTR_VAL(file), number_property(exception, ZSTR_KNOWN(ZEND_STR_LINE)));
     append_trace(out, exception);
     zend_string_release(message);
     zend_string_release(file);
@@ -160,8 +159,8 @@ static void report_exception(report *to, zend_object *exception, mpq_cause *caus
     keep_string(&to->message, &cause->message, message);
     keep_string(&to->file, &cause->file, file);
     keep_string(&to->trace, &cause->trace, trace);
-    cause->code = code >= INT32_MIN && code <= INT32_MAX ? (int32_t) code : 0;
-    cause->line = line > 0 && line <= UINT32_MAX ? (uint32_t) line : 0;
+    cause->code = code >= INT32_MIN && code <= INT32_MAX ? (int32_t)code : 0;
+    cause->line = line > 0 && line <= UINT32_MAX ? (uint32_t)line : 0;
     zend_string_release(message);
     zend_string_release(file);
     zend_string_release(trace);
@@ -212,24 +211,24 @@ static void report_fatal(report *to, mpq_outcome *out, bool out_of_memory)
     if (PG(last_error_message)) {
         keep_string(&to->message, &out->cause.message, PG(last_error_message));
         keep_string(&to->file, &out->cause.file, PG(last_error_file));
-        out->cause.line = PG(last_error_lineno) > 0 ? (uint32_t) PG(last_error_lineno) : 0;
+        out->cause.line = PG(last_error_lineno) > 0 ? (uint32_t)PG(last_error_lineno) : 0;
     } else {
-        say(&out->cause.message, out_of_memory ? "the memory limit of PHP was reached" : "PHP gave up without a message");
+        say(&out->cause.message,
+            out_of_memory ? "the memory limit of PHP was reached" : "PHP gave up without a message");
     }
 }
 
 /* The text of the fatal error itself may still be in a buffer, and the process is about to end without PHP's shutdown.
- * Callbacks are not asked any more. */
+ * Callbacks are not asked any more: the bytes go out as they are. */
 static void show_buffered_output(void)
 {
     zend_execute_data *frame = EG(current_execute_data);
     php_output_handler **handlers = zend_stack_base(&OG(handlers));
 
-    for (int i = 0; i < zend_stack_count(&OG(handlers)); i++) {
-        handlers[i]->flags |= PHP_OUTPUT_HANDLER_DISABLED;
-    }
     zend_try {
-        php_output_end_all();
+        for (int i = 0; i < zend_stack_count(&OG(handlers)); i++) {
+            php_output_write_unbuffered(handlers[i]->buffer.data, handlers[i]->buffer.used);
+        }
     } zend_catch {
         EG(current_execute_data) = frame;
     } zend_end_try();
@@ -280,12 +279,16 @@ static void call_guarded(const attempt *call)
     forget_last_error();
     EG(exit_status) = 0;
     mpqueue_fork_begin_code();
-    zend_try {
+    zend_try
+    {
         try_body(call);
-    } zend_catch {
+    }
+    zend_catch
+    {
         bailed_out = true;
         EG(current_execute_data) = frame;
-    } zend_end_try();
+    }
+    zend_end_try();
     if (bailed_out && mpqueue_fork_is_copy()) {
         _exit(255);
     }
@@ -316,21 +319,21 @@ void mpqueue_guard_call_aside(mpqueue_guard_fn body, void *arg, mpq_outcome *out
 void mpqueue_guard_describe(const mpq_outcome *outcome, char *out, size_t size)
 {
     const mpq_cause *cause = &outcome->cause;
-    int message_len = (int) cause->message.len;
+    int message_len = (int)cause->message.len;
 
     switch (outcome->end) {
     case MPQ_END_DONE:
         snprintf(out, size, "returned");
         break;
     case MPQ_END_EXIT:
-        snprintf(out, size, "called exit(%d)", (int) cause->code);
+        snprintf(out, size, "called exit(%d)", (int)cause->code);
         break;
     case MPQ_END_EXCEPTION:
-        snprintf(out, size, "threw %.*s: %.*s in %.*s:%u", (int) cause->class_name.len, cause->class_name.data,
-                 message_len, cause->message.data, (int) cause->file.len, cause->file.data, cause->line);
+        snprintf(out, size, "threw %.*s: %.*s in %.*s:%u", (int)cause->class_name.len, cause->class_name.data,
+                 message_len, cause->message.data, (int)cause->file.len, cause->file.data, cause->line);
         break;
     default:
         snprintf(out, size, "ended with a fatal error: %.*s%s%.*s", message_len, cause->message.data,
-                 cause->file.len ? " in " : "", (int) cause->file.len, cause->file.data ? cause->file.data : "");
+                 cause->file.len ? " in " : "", (int)cause->file.len, cause->file.data ? cause->file.data : "");
     }
 }

@@ -1,5 +1,5 @@
-#include "../../php_mpqueue.h"
 #include "host.h"
+#include "../../php_mpqueue.h"
 #include "fork.h"
 #include "guard.h"
 #include "hygiene.h"
@@ -12,13 +12,13 @@
 
 static void before_fork(void *self)
 {
-    (void) self;
+    (void)self;
     mpqueue_fork_before();
 }
 
 static void after_fork(void *self, enum mpq_role role)
 {
-    (void) self;
+    (void)self;
     mpqueue_fork_after(role);
 }
 
@@ -153,7 +153,7 @@ static bool run_payload(void *arg)
 /* ---- failure handlers ---- */
 
 typedef struct failure {
-    zval info;      /* reference to the array: both handlers work on the same one */
+    zval info; /* reference to the array: both handlers work on the same one */
     zval exception;
     bool is_final; /* the job's own handler has dealt with it */
 } failure;
@@ -233,6 +233,7 @@ static bool run_handlers(void *arg)
     ZVAL_MAKE_REF(&it.info);
     mpqueue_jobinfo_last_cause(run->run->job, &cause);
     mpqueue_jobinfo_exception(&cause, &it.exception);
+    ZVAL_MAKE_REF(&it.exception);
     returned = ask_handlers(run, decoded ? &payload : NULL, &it);
     zval_ptr_dtor(&it.info);
     zval_ptr_dtor(&it.exception);
@@ -246,7 +247,7 @@ static bool run_handlers(void *arg)
 
 static bool close_output(void *arg)
 {
-    (void) arg;
+    (void)arg;
     mpqueue_hygiene_close_output();
     return true;
 }
@@ -281,8 +282,7 @@ static void turn_into_timeout(mpq_outcome *out, const mpq_run *run)
 static bool is_undecodable(const mpq_outcome *out)
 {
     static const char class_name[] = "MPQueue\\Exception\\UndecodableJobException";
-    return !current.is_decoded && out->end == MPQ_END_EXCEPTION &&
-           out->cause.class_name.len == sizeof class_name - 1 &&
+    return !current.is_decoded && out->end == MPQ_END_EXCEPTION && out->cause.class_name.len == sizeof class_name - 1 &&
            memcmp(out->cause.class_name.data, class_name, sizeof class_name - 1) == 0;
 }
 
@@ -312,19 +312,19 @@ static void run_job(void *self, const mpq_run *run, mpq_outcome *out)
 
 static uint64_t between_jobs(void *self)
 {
-    (void) self;
+    (void)self;
     return mpqueue_hygiene_restore();
 }
 
 static void idle(void *self)
 {
-    (void) self;
+    (void)self;
     mpqueue_hygiene_collect();
 }
 
 static void interrupt(void *self)
 {
-    (void) self;
+    (void)self;
     mpqueue_interrupt_raise();
 }
 
@@ -332,11 +332,10 @@ static void interrupt(void *self)
 
 static void title(void *self, const char *text)
 {
-    zend_function *fn =
-        zend_hash_str_find_ptr(CG(function_table), ZEND_STRL("cli_set_process_title"));
+    zend_function *fn = zend_hash_str_find_ptr(CG(function_table), ZEND_STRL("cli_set_process_title"));
     zval argument, result;
 
-    (void) self;
+    (void)self;
     if (!fn) {
         return;
     }

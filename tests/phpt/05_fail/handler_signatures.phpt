@@ -15,7 +15,7 @@ $service = new Service(jobs: <<<'PHP'
     PHP, queue: "'fail_number' => 1, 'fail_handle' => function () { note('none'); }", more: <<<'PHP'
     ['name' => 'one', 'fail_number' => 1, 'worker_number' => 1, 'fail_handle' => 'Handlers::fixed'],
     ['name' => 'two', 'fail_number' => 1, 'worker_number' => 1, 'fail_handle' => [new Handlers, 'method']],
-    ['name' => 'three', 'fail_number' => 1, 'worker_number' => 1, 'fail_handle' => 'count'],
+    ['name' => 'three', 'fail_number' => 1, 'worker_number' => 1, 'fail_handle' => 'array_is_list'],
     ['name' => 'four', 'fail_number' => 1, 'worker_number' => 1, 'fail_handle' => 'Handlers::missing'],
     ['name' => 'five', 'fail_number' => 1, 'worker_number' => 1],
     PHP);
@@ -35,5 +35,5 @@ three: x
 four: x, handler: fail_handle of queue "four" can't be called: class Handlers does not have a method "missing"
 five: x
 none
-fixed 16
+fixed 15
 method Exception

@@ -54,11 +54,11 @@ int(8)
 Array
 (
     [fine] => 4
-    [MPQueue\Exception\OutOfMemoryException: Allowed memory size of N bytes exhausted (tried to allocate N bytes)] => 5
+    [MPQueue\Exception\OutOfMemoryException: Allowed memory size of N bytes exhausted (tried to allocate N bytes)] => 4
 )
 out_of_memory out_of_memory
 out_of_memory out_of_memory
 out_of_memory out_of_memory
 out_of_memory out_of_memory
-out_of_memory out_of_memory
+out_of_memory out_of_memory out_of_memory out_of_memory
 {"pushed":9,"waiting":0,"delayed":0,"running":0,"failed":5,"done":4}

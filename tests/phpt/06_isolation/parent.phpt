@@ -14,6 +14,9 @@ $service = new Service(jobs: <<<'PHP'
     }
     function job() { echo "job's output\n"; }
     PHP, main: <<<'PHP'
+    if ($argv[1] !== 'worker:start') {
+        exit(mpqueue_run(require __DIR__ . '/config.php'));
+    }
     $object = new Mine('object', getmypid());
     register_shutdown_function([new Mine('function', getmypid()), 'call']);
     $pid = getmypid();
