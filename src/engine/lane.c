@@ -152,13 +152,10 @@ static void collect_finished(mpq_lane *lane)
         mpq_ring_take_finished(lane->feeder, lane->pending + lane->pending_count, MPQ_RING_SLOTS - lane->pending_count);
 }
 
-/* The oldest of several withdrawn jobs has to be returned last to be the first at the head again. */
-static void withdraw(mpq_lane *lane)
+void mpq_lane_withdraw(mpq_lane *lane)
 {
-    uint32_t slots[MPQ_RING_SLOTS];
-    uint32_t count = mpq_ring_withdraw(lane->feeder, slots, MPQ_RING_SLOTS);
-    while (count > 0 && lane->pending_count < MPQ_RING_SLOTS)
-        lane->pending[lane->pending_count++] = slots[--count];
+    lane->pending_count +=
+        mpq_ring_withdraw(lane->feeder, lane->pending + lane->pending_count, MPQ_RING_SLOTS - lane->pending_count);
 }
 
 /* Moves what is to be settled into the flight; returns how many settlements it has. */
@@ -301,7 +298,7 @@ static void relieve(mpq_lane *lane, uint64_t now)
     bool stuck = lane->idle == 0 && lane->workers > 0 && lane->youngest_running_us >= LONG_JOB_US;
     if (stopping(lane) || lane->workers == 0 ||
         (stuck && now >= lane->relieve_at_ms && mpq_ring_ready(lane->ring) > lane->target)) {
-        withdraw(lane);
+        mpq_lane_withdraw(lane);
         lane->relieve_at_ms = now + RELIEVE_EVERY_MS;
     }
 }

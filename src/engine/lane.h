@@ -95,6 +95,9 @@ void mpq_lane_close(mpq_lane *lane);
  * the broker's timeouts. Call it after every event. */
 void mpq_lane_pump(mpq_lane *lane);
 
+/* What no worker has claimed yet will be handed back, in its order, with the next exchange. */
+void mpq_lane_withdraw(mpq_lane *lane);
+
 /* A descriptor of wait_fds is readable. */
 void mpq_lane_woken(mpq_lane *lane);
 

@@ -33,9 +33,7 @@ static void match_slots(mpq_lane *lane, const mpq_buf *held)
 {
     uint32_t slots[MPQ_RING_SLOTS];
     uint32_t epoch = atomic_load(&lane->board->epoch);
-    uint32_t withdrawn = mpq_ring_withdraw(lane->feeder, slots, MPQ_RING_SLOTS);
-    for (uint32_t i = 0; i < withdrawn; i++)
-        lane->pending[lane->pending_count++] = slots[i];
+    mpq_lane_withdraw(lane);
     uint32_t count = mpq_ring_occupied(lane->ring, slots, MPQ_RING_SLOTS);
     for (uint32_t i = 0; i < count; i++) {
         mpq_slot *slot = mpq_ring_slot(lane->ring, slots[i]);
