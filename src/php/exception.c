@@ -49,6 +49,13 @@ void mpqueue_throw(const mpq_error *err)
     zend_throw_exception(class_for(err->kind), err->text, err->sys_errno);
 }
 
+zend_string *mpqueue_exception_message(zend_object *exception)
+{
+    zval buffer;
+    return zval_get_string(
+        zend_read_property_ex(exception->ce, exception, ZSTR_KNOWN(ZEND_STR_MESSAGE), true, &buffer));
+}
+
 void mpqueue_exception_minit(void)
 {
     zend_class_entry *base = register_class_MPQueue_Exception_QueueException(spl_ce_RuntimeException);

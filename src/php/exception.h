@@ -26,4 +26,7 @@ extern zend_class_entry *mpqueue_ce_UndecodableJobException;
  * its previous exception. */
 void mpqueue_throw(const mpq_error *err);
 
+/* The message of any \Throwable. Released by the caller. */
+zend_string *mpqueue_exception_message(zend_object *exception);
+
 #endif

@@ -27,6 +27,19 @@ static int undecodable_class(zend_string *name)
                        ZSTR_VAL(name));
 }
 
+/* Counted from 1, the kind included. Says why when unserialize() has thrown. */
+static int undecodable_at(size_t at, size_t len)
+{
+    zend_object *thrown = EG(exception);
+    if (!thrown || zend_is_unwind_exit(thrown) || zend_is_graceful_exit(thrown)) {
+        return undecodable("the stored job is damaged at byte %zu of %zu", at, len);
+    }
+    zend_string *reason = mpqueue_exception_message(thrown);
+    undecodable("the stored job can't be restored from byte %zu of %zu on: %s", at, len, ZSTR_VAL(reason));
+    zend_string_release(reason);
+    return -1;
+}
+
 /* The whole of the bytes. Objects' __unserialize and __wakeup run when the state is destroyed: what they throw is the
  * user's; what is thrown before that is about the bytes. */
 static int unserialize(const char *data, size_t len, zval *out)
@@ -45,11 +58,7 @@ static int unserialize(const char *data, size_t len, zval *out)
     }
     zval_ptr_dtor(out);
     ZVAL_UNDEF(out);
-    if (!parsed) {
-        return undecodable("the stored job is damaged at byte %zu of %zu",
-                           (size_t)(at - (const unsigned char *)data) + 1, len + 1);
-    }
-    return -1;
+    return parsed ? -1 : undecodable_at((size_t)(at - (const unsigned char *)data) + 1, len + 1);
 }
 
 static int check_class(zval *object)

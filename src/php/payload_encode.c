@@ -31,9 +31,7 @@ static int refuse_because_of_exception(const char *subject)
     if (zend_is_unwind_exit(thrown) || zend_is_graceful_exit(thrown)) {
         return -1;
     }
-    zval buffer;
-    zend_string *reason =
-        zval_get_string(zend_read_property_ex(thrown->ce, thrown, ZSTR_KNOWN(ZEND_STR_MESSAGE), true, &buffer));
+    zend_string *reason = mpqueue_exception_message(thrown);
     refuse("%s can't be serialized: %s", subject, ZSTR_VAL(reason));
     zend_string_release(reason);
     return -1;
