@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,6 +81,10 @@ bool process_wait_for_end(pid_t pid)
 pid_t process_trace(void (*prepare)(void), void (*operation)(void))
 {
     int status = 0;
+    sigset_t child;
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &child, NULL);
     pid_t pid = fork();
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -99,18 +102,28 @@ pid_t process_trace(void (*prepare)(void), void (*operation)(void))
     return -1;
 }
 
+/* Every stop of a traced child is announced by SIGCHLD. */
+static bool await_child(void)
+{
+    static const struct timespec limit = {.tv_nsec = STEP_LIMIT_MS * 1000000L};
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    return sigtimedwait(&set, NULL, &limit) == SIGCHLD;
+}
+
 bool process_step(pid_t pid)
 {
     int status = 0;
     if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) != 0)
         return false;
-    for (uint64_t until = now_ms() + STEP_LIMIT_MS; now_ms() < until; sched_yield()) {
+    do {
         pid_t stopped = waitpid(pid, &status, WNOHANG);
         if (stopped == pid)
             return WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP;
         if (stopped < 0)
             return false;
-    }
+    } while (await_child());
     return false;
 }
 
