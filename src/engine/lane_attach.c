@@ -5,9 +5,10 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "crashpoint.h"
 #include "lane.h"
 
-enum { RETRY_FIRST_MS = 50, RETRY_MAX_MS = 250 };
+enum { RETRY_FIRST_MS = 50, RETRY_MAX_MS = 250, RENEW_MAX = 256 };
 
 /* Never used before on any host, and readable in the store and in the causes of lost jobs. */
 static void choose_owner(mpq_lane *lane)
@@ -73,6 +74,7 @@ static int register_owner(mpq_lane *lane, mpq_buf *held, mpq_error *err)
 {
     uint32_t lease_ms = lane->process->config->lease_ms;
     if (lane->board->owner[0]) {
+        MPQ_CRASH_POINT("dispatcher.attach.before_resume");
         int rc = lane->broker->ops->attach(lane->broker, lane->config->name, lane->board->owner, lease_ms,
                                            MPQ_ATTACH_RESUME, held, err);
         if (rc <= 0)
@@ -83,6 +85,7 @@ static int register_owner(mpq_lane *lane, mpq_buf *held, mpq_error *err)
     }
     choose_owner(lane);
     mpq_buf_clear(held);
+    MPQ_CRASH_POINT("dispatcher.attach.named");
     return lane->broker->ops->attach(lane->broker, lane->config->name, lane->board->owner, lease_ms, MPQ_ATTACH_FRESH,
                                      held, err);
 }
@@ -95,7 +98,9 @@ int mpq_lane_attach(mpq_lane *lane, mpq_error *err)
     if (rc == 0 && held.failed)
         rc = mpq_error_set_memory(err);
     if (rc == 0) {
+        MPQ_CRASH_POINT("dispatcher.attach.registered");
         match_slots(lane, &held);
+        MPQ_CRASH_POINT("dispatcher.attach.matched");
         return_unknown(lane, &held);
         uint64_t now = mpq_clock_monotonic_ms();
         lane->state = MPQ_LANE_UP;
@@ -146,6 +151,7 @@ static void drop_overflow(mpq_lane *lane)
 
 void mpq_lane_down(mpq_lane *lane, const mpq_error *why)
 {
+    MPQ_CRASH_POINT("dispatcher.down.before");
     recall_flights(lane);
     drop_overflow(lane);
     if (lane->failures == 0)
@@ -162,6 +168,7 @@ void mpq_lane_down(mpq_lane *lane, const mpq_error *why)
 void mpq_lane_lost(mpq_lane *lane)
 {
     uint32_t slots[MPQ_RING_SLOTS];
+    MPQ_CRASH_POINT("dispatcher.lost.before");
     recall_flights(lane);
     drop_overflow(lane);
     uint32_t withdrawn = mpq_ring_withdraw(lane->feeder, slots, MPQ_RING_SLOTS);
@@ -172,7 +179,9 @@ void mpq_lane_lost(mpq_lane *lane)
     lane->pending_count = 0;
     for (mpq_extra *extra; (extra = mpq_extra_list_pop(&lane->extras));)
         mpq_extra_free(extra);
+    MPQ_CRASH_POINT("dispatcher.lost.slots_freed");
     atomic_fetch_add(&lane->board->epoch, 1);
+    MPQ_CRASH_POINT("dispatcher.lost.epoch_changed");
     lane->board->owner[0] = '\0';
     lane->state = MPQ_LANE_DOWN;
     lane->retry_at_ms = 0;
@@ -206,6 +215,7 @@ static int take_over(mpq_lane *lane, takeover *from, mpq_error *err)
     int rc;
     while ((rc = lane->broker->ops->adopt(lane->broker, from->owner, &lane->batch, err)) == 0) {
         mpq_batch *batch = &lane->batch;
+        MPQ_CRASH_POINT("dispatcher.adopt.moved");
         from->cause.at_ms = mpq_clock_wall_ms();
         from->cause.worker = mpq_slice_of(batch->from, strlen(batch->from));
         for (size_t i = 0; i < batch->count; i++) {
@@ -215,6 +225,7 @@ static int take_over(mpq_lane *lane, takeover *from, mpq_error *err)
         if (batch->count)
             mpq_log_write(lane->process->log, MPQ_LEVEL_WARNING, "took over %zu jobs of queue \"%s\" from %s",
                           batch->count, lane->config->name, batch->from);
+        MPQ_CRASH_POINT("dispatcher.adopt.decided");
         lane->empty = false;
     }
     return rc < 0 ? -1 : 0;
@@ -252,6 +263,7 @@ static int take_legacy(mpq_lane *lane, mpq_error *err)
     for (uint32_t i = 0; i < old->worker_capacity; i++)
         if (old->workers[i].queue == queue && is_running(&old->workers[i]))
             running[from.running_count++] = old->workers[i].job;
+    MPQ_CRASH_POINT("dispatcher.legacy.read");
     int rc = 0;
     if (old->queues[queue].owner[0]) {
         from.owner = old->queues[queue].owner;
@@ -280,36 +292,47 @@ static int take_dead_worker(mpq_lane *lane, mpq_board_worker *worker, mpq_error 
     }
     if (worker->owner[0] && take_over(lane, &from, err) < 0)
         return -1;
+    MPQ_CRASH_POINT("dispatcher.dead_worker.taken");
     worker->owner[0] = '\0';
     worker->report_end = worker->report_len = 0;
+    MPQ_CRASH_POINT("dispatcher.dead_worker.forgotten");
     atomic_store(&worker->state, MPQ_WORKER_EMPTY);
     return 0;
+}
+
+static int renew(mpq_lane *lane, const char *const *owners, size_t count, mpq_error *err)
+{
+    return count > 0 ? lane->broker->ops->renew(lane->broker, owners, count, err) : 0;
 }
 
 static int maintain_grab_workers(mpq_lane *lane, mpq_error *err)
 {
     mpq_board_file *board = lane->process->board.file;
-    const char *owners[MPQ_WORKERS_MAX];
+    const char *owners[RENEW_MAX];
     size_t count = 0;
     for (uint32_t i = 0; i < board->worker_capacity; i++) {
         mpq_board_worker *worker = &board->workers[i];
         int32_t state = atomic_load(&worker->state);
         if (worker->queue != lane->index || state == MPQ_WORKER_EMPTY)
             continue;
-        if (state == MPQ_WORKER_DEAD) {
-            if (take_dead_worker(lane, worker, err) < 0)
-                return -1;
-        } else if (worker->owner[0] && count < MPQ_WORKERS_MAX) {
+        if (state == MPQ_WORKER_DEAD && take_dead_worker(lane, worker, err) < 0)
+            return -1;
+        if (state != MPQ_WORKER_DEAD && worker->owner[0])
             owners[count++] = worker->owner;
+        if (count == RENEW_MAX) {
+            if (renew(lane, owners, count, err) < 0)
+                return -1;
+            count = 0;
         }
     }
-    return count ? lane->broker->ops->renew(lane->broker, owners, count, err) : 0;
+    return renew(lane, owners, count, err);
 }
 
 int mpq_lane_maintain(mpq_lane *lane, mpq_error *err)
 {
     if (!lane->legacy_taken && lane->process->board.legacy && take_legacy(lane, err) < 0)
         return -1;
+    MPQ_CRASH_POINT("dispatcher.maintain.legacy_done");
     lane->legacy_taken = true;
     if (lane->config->mode == MPQ_MODE_GRAB && maintain_grab_workers(lane, err) < 0)
         return -1;
