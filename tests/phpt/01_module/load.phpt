@@ -1,5 +1,7 @@
 --TEST--
 The module loads and says what it is
+--INI--
+pcre.jit=0
 --FILE--
 <?php
 $module = new ReflectionExtension('mpqueue');

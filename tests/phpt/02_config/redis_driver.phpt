@@ -1,5 +1,7 @@
 --TEST--
 MPQueue\Driver\Redis: every form of an address, and what is refused
+--INI--
+pcre.jit=0
 --FILE--
 <?php
 use MPQueue\Driver\Redis;

@@ -1,6 +1,7 @@
 --TEST--
 Delays: seconds to the millisecond, points in time, intervals; what is refused
 --INI--
+pcre.jit=0
 date.timezone=Europe/Berlin
 --FILE--
 <?php

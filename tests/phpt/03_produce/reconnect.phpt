@@ -1,5 +1,7 @@
 --TEST--
 One connection for all pushes, made again when it is lost
+--INI--
+pcre.jit=0
 --FILE--
 <?php
 use MPQueue\{Config, Queue};

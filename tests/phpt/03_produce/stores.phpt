@@ -1,5 +1,7 @@
 --TEST--
 The same on every store: push, pushMany, counts, clear; any bytes come back unchanged
+--INI--
+pcre.jit=0
 --FILE--
 <?php
 use MPQueue\{Config, Driver, Queue};

@@ -1,5 +1,7 @@
 --TEST--
 In a web server: the configuration ends with the request, the connection stays
+--INI--
+pcre.jit=0
 --FILE--
 <?php
 require __DIR__ . '/../../support/php/produce.inc';
