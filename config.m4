@@ -16,8 +16,9 @@ AC_DEFUN([MPQUEUE_LIBRARY], [
     $1_LIBS=`$PKG_CONFIG --libs $2`
     AC_MSG_RESULT([$$1_VERSION])
   elif $PKG_CONFIG --exists $2; then
-    AC_MSG_RESULT([no])
-    AC_MSG_ERROR([mpqueue needs $4 $3 or newer, but found `$PKG_CONFIG --modversion $2`: install a newer one (Debian and Ubuntu: apt install $5).])
+    mpqueue_found=`$PKG_CONFIG --modversion $2`
+    AC_MSG_RESULT([no, $mpqueue_found])
+    AC_MSG_ERROR([mpqueue needs $4 $3 or newer, but found $mpqueue_found: install a newer one (Debian and Ubuntu: apt install $5).])
   else
     AC_MSG_RESULT([no])
     AC_MSG_ERROR([mpqueue needs $4 with its headers: install it (Debian and Ubuntu: apt install $5).])
@@ -31,7 +32,8 @@ if test "$PHP_MPQUEUE" != "no"; then
   if test -n "$PHP_CONFIG"; then
     mpqueue_php_id=`$PHP_CONFIG --vernum`
     if test "$mpqueue_php_id" -lt 80200; then
-      AC_MSG_ERROR([mpqueue needs PHP 8.2 or newer, but $PHP_CONFIG belongs to PHP `$PHP_CONFIG --version` (Debian and Ubuntu: apt install php-dev).])
+      mpqueue_found=`$PHP_CONFIG --version`
+      AC_MSG_ERROR([mpqueue needs PHP 8.2 or newer, but $PHP_CONFIG belongs to PHP $mpqueue_found (Debian and Ubuntu: apt install php-dev).])
     fi
   fi
 
