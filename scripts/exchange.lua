@@ -73,7 +73,7 @@ if others > 0 then
                 retried = retried + 1
             end
             if delay > 0 then
-                local due = now + delay
+                local due = now + 1 + delay -- now was rounded down, and nothing may be early
                 first = math.min(first, due)
                 later[#later + 1] = string.format('%.0f', due)
                 later[#later + 1] = envelope

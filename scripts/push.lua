@@ -14,7 +14,7 @@ if ready > 0 then
 end
 if ready < all then
     local time = call('TIME')
-    local now = time[1] * 1000 + math.floor(time[2] / 1000)
+    local now = time[1] * 1000 + math.ceil(time[2] / 1000) -- never early
     local members, first = {}, math.huge
     for i = 6 + ready, #ARGV, 2 do
         local due = now + tonumber(ARGV[i])
