@@ -196,7 +196,7 @@ static int attach(mpq_broker *broker, const char *name, const char *owner_name, 
 {
     memory_broker *self = from(broker);
     mpq_memory_queue *queue;
-    mpq_memory_owner *owner;
+    mpq_memory_owner *owner = NULL;
     size_t len = strlen(owner_name);
     leave_queue(self);
     mpq_buf_clear(held);
