@@ -91,7 +91,11 @@ function results(): array
             continue;
         }
         $workers[$result['worker']] = ($workers[$result['worker']] ?? 0) + 1;
-        isset($results[$result['number']]) ? $repeated++ : $waits[] = $result['waited'];
+        if (isset($results[$result['number']])) {
+            $repeated++;
+        } elseif ($result['status'] !== Results::FAILED) { // which does not know when it was started
+            $waits[] = $result['waited'];
+        }
         $results[$result['number']] = $result;
     }
     sort($waits);
