@@ -33,7 +33,7 @@ static int report_start(const mpqueue_console *console, int status, const mpq_er
         log_directory(console->engine, directory, sizeof directory);
         mpqueue_text_print(MPQUEUE_GREEN, "service \"%s\" started", console->engine->name);
         if (pid > 0) {
-            mpqueue_text_print(MPQUEUE_PLAIN, ", pid %d", (int) pid);
+            mpqueue_text_print(MPQUEUE_PLAIN, ", pid %d", (int)pid);
         }
         mpqueue_text_print(MPQUEUE_PLAIN, "; its log is in %s\n", directory);
     }
@@ -55,6 +55,7 @@ static int start(mpqueue_console *console)
     mpqueue_fork_watch();
     mpqueue_fork_no_time_limit();
     mpqueue_hygiene_watch();
+    /* A terminal that went away must not end whoever writes to it. */
     PG(ignore_user_abort) = true;
     status = mpq_service_run(console->engine, &host.table, &options, &role, &err);
     mpqueue_hygiene_forget();
@@ -80,7 +81,7 @@ static int stop(mpqueue_console *console)
         return not_running(console, MPQUEUE_EXIT_OK);
     }
     mpqueue_text_print(MPQUEUE_PLAIN, "stopping service \"%s\" (pid %d), running jobs are finished ...\n",
-                       console->engine->name, (int) pid);
+                       console->engine->name, (int)pid);
     rc = mpq_control_stop(console->engine, 0, &err);
     if (rc < 0) {
         return mpqueue_console_fail("%s", err.text);
@@ -134,14 +135,14 @@ static void add_row(mpqueue_table *table, const mpq_status_row *row, uint64_t no
     mpqueue_table_add(table, MPQUEUE_PLAIN, row->generation ? "%u" : "-", row->generation);
     mpqueue_table_add(table, MPQUEUE_PLAIN, "%s", at);
     mpqueue_table_add(table, MPQUEUE_PLAIN, "%s", row->started_at_ms ? ago : "-");
-    mpqueue_table_add(table, MPQUEUE_PLAIN, is_worker ? "%lu" : "-", (unsigned long) row->jobs);
+    mpqueue_table_add(table, MPQUEUE_PLAIN, is_worker ? "%lu" : "-", (unsigned long)row->jobs);
     mpqueue_table_add(table, MPQUEUE_PLAIN, "%s", row->memory_bytes ? memory : "-");
     mpqueue_table_add(table, MPQUEUE_PLAIN, row->job[0] ? "%s for %s" : "-", row->job, busy);
 }
 
 static int status(mpqueue_console *console)
 {
-    static const char *const titles[] = {"queue",   "type",   ">pid",  "state",   ">generation", "started",
+    static const char *const titles[] = {"queue",   "type",  ">pid",    "state",       ">generation", "started",
                                          ">uptime", ">jobs", ">memory", "current job", NULL};
     mpq_status_row *rows = NULL;
     mpq_error err = {0};

@@ -1,5 +1,5 @@
-#include "../../php_mpqueue.h"
 #include "fork.h"
+#include "../../php_mpqueue.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -19,11 +19,15 @@ void mpqueue_fork_before(void)
     zend_execute_data *frame = EG(current_execute_data);
 
     if (php_output_get_level() > 0) {
-        zend_try {
+        zend_try
+        {
             php_output_flush_all();
-        } zend_catch {
+        }
+        zend_catch
+        {
             EG(current_execute_data) = frame;
-        } zend_end_try();
+        }
+        zend_end_try();
         zend_clear_exception();
     }
     fflush(NULL);
@@ -93,10 +97,7 @@ void mpqueue_fork_after(enum mpq_role role)
     reseed();
     /* It holds paths resolved through /proc/self, which is somebody else now. */
     php_clear_stat_cache(true, NULL, 0);
-    mpqueue_fork_no_time_limit();
     EG(exit_status) = 0;
-    /* A terminal that went away must not end whoever writes to it. */
-    PG(ignore_user_abort) = true;
     if (role != MPQ_ROLE_MANAGER) {
         close_stdin();
     }
@@ -140,9 +141,11 @@ void mpqueue_fork_end_copy(void)
         zend_exception_error(EG(exception), E_WARNING);
         status = 255;
     }
-    zend_try {
+    zend_try
+    {
         php_output_end_all();
-    } zend_end_try();
+    }
+    zend_end_try();
     fflush(NULL);
     _exit(status);
 }

@@ -12,7 +12,8 @@ void mpqueue_fork_before(void);
 /* In the child. Objects that exist now are never destructed in it: their destructors are the parent's. */
 void mpqueue_fork_after(enum mpq_role role);
 
-/* max_execution_time off: it counts the process's whole life here. The time limit of a job is the supervisor's. */
+/* max_execution_time off, also when user code has just set it: it would count the process's whole life. The time limit
+ * of a job is the supervisor's. */
 void mpqueue_fork_no_time_limit(void);
 
 /* User code may fork, too (pcntl_fork). The child comes out of the job like the worker itself does, and must not go on

@@ -93,6 +93,7 @@ static int run_callback(zval *callable, const char *setting, mpq_error *err)
         return 0;
     }
     mpqueue_guard_call(call_without_arguments, &call, &outcome);
+    mpqueue_fork_no_time_limit();
     if (outcome.end == MPQ_END_DONE) {
         return 0;
     }

@@ -14,6 +14,7 @@ $service = new Service(jobs: <<<'PHP'
     }
     PHP, main: "realpath('/proc/self'); file_get_contents('/proc/self/stat');",
     basics: "'preload' => function () { realpath('/proc/self/stat'); file_get_contents('/proc/self/stat'); }");
+$service->stdin = __FILE__;
 $service->start();
 MPQueue\Queue::push('q', 'job');
 echo $service->waitForNotes(1)[0], "\n";
