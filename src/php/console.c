@@ -1,5 +1,5 @@
-#include "../../php_mpqueue.h"
 #include "console.h"
+#include "../../php_mpqueue.h"
 #include "text.h"
 
 #include <stdarg.h>
@@ -21,7 +21,7 @@ typedef struct option {
 
 static int set_daemon(mpqueue_console *console, const char *value)
 {
-    (void) value;
+    (void)value;
     console->daemon = true;
     return 0;
 }
@@ -52,7 +52,7 @@ static int set_limit(mpqueue_console *console, const char *value)
         mpqueue_console_fail("--limit must be a whole number >= 1, got \"%s\"", value);
         return -1;
     }
-    console->limit = (uint32_t) limit;
+    console->limit = (uint32_t)limit;
     return 0;
 }
 
@@ -85,8 +85,7 @@ static const mpqueue_command help_commands[] = {
     {NULL, NULL, NULL, NULL},
 };
 
-static const mpqueue_command *const command_tables[] = {mpqueue_worker_commands, mpqueue_queue_commands,
-                                                        help_commands};
+static const mpqueue_command *const command_tables[] = {mpqueue_worker_commands, mpqueue_queue_commands, help_commands};
 #define TABLE_COUNT (sizeof command_tables / sizeof *command_tables)
 
 static int usage_of(const mpqueue_command *command, char *out, size_t size)
@@ -97,7 +96,7 @@ static int usage_of(const mpqueue_command *command, char *out, size_t size)
         const option *it = &options[i];
         if (takes(command, it)) {
             const char *name = it->short_name ? it->short_name : it->name;
-            len += snprintf(out + len, size - (size_t) len, " [%s%s%s]", name, it->value ? " " : "",
+            len += snprintf(out + len, size - (size_t)len, " [%s%s%s]", name, it->value ? " " : "",
                             it->value ? it->value : "");
         }
     }
@@ -257,7 +256,7 @@ static bool is_help(const char *text)
 static const option *find_option(const mpqueue_command *command, const char *given, const char **value)
 {
     const char *equals = strchr(given, '=');
-    size_t len = equals ? (size_t) (equals - given) : strlen(given);
+    size_t len = equals ? (size_t)(equals - given) : strlen(given);
 
     *value = equals ? equals + 1 : NULL;
     for (size_t i = 0; i < OPTION_COUNT; i++) {

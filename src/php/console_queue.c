@@ -5,7 +5,8 @@
 #include <inttypes.h>
 
 /* Calls `each` for the queues that were asked for, until one fails. */
-static int for_queues(mpqueue_console *console, int (*each)(mpq_broker *broker, const char *queue, void *arg), void *arg)
+static int for_queues(mpqueue_console *console, int (*each)(mpq_broker *broker, const char *queue, void *arg),
+                      void *arg)
 {
     mpq_broker *broker = NULL;
     mpq_error err = {0};
@@ -64,7 +65,7 @@ static int clear(mpq_broker *broker, const char *queue, void *arg)
 {
     mpq_error err = {0};
 
-    (void) arg;
+    (void)arg;
     if (broker->ops->clear(broker, queue, &err) < 0) {
         return mpqueue_console_fail("queue \"%s\": %s", queue, err.text);
     }
@@ -81,7 +82,7 @@ static int clean(mpqueue_console *console)
 
 static int slice_len(mpq_slice text)
 {
-    return text.data ? (int) text.len : 0;
+    return text.data ? (int)text.len : 0;
 }
 
 static void print_line(const char *prefix, const char *text)
@@ -91,11 +92,11 @@ static void print_line(const char *prefix, const char *text)
 
 static void print_cause_head(const mpq_cause *cause)
 {
-    zend_string *line = zend_strpprintf(0, "%s%s %u: %s%s%.*s%s%.*s", cause->in_handler ? "failure handler, " : "",
-                                        "run", cause->run, mpq_end_name(cause->end), cause->class_name.len ? ", " : "",
-                                        slice_len(cause->class_name), cause->class_name.data ? cause->class_name.data : "",
-                                        cause->message.len ? ": " : "", slice_len(cause->message),
-                                        cause->message.data ? cause->message.data : "");
+    zend_string *line =
+        zend_strpprintf(0, "%s%s %u: %s%s%.*s%s%.*s", cause->in_handler ? "failure handler, " : "", "run", cause->run,
+                        mpq_end_name(cause->end), cause->class_name.len ? ", " : "", slice_len(cause->class_name),
+                        cause->class_name.data ? cause->class_name.data : "", cause->message.len ? ": " : "",
+                        slice_len(cause->message), cause->message.data ? cause->message.data : "");
     mpqueue_text_print_foreign("  ", mpq_slice_of(ZSTR_VAL(line), ZSTR_LEN(line)));
     zend_string_release(line);
 }
@@ -103,12 +104,12 @@ static void print_cause_head(const mpq_cause *cause)
 /* "code 5", "signal 11": only what the end makes of the number. */
 static void print_cause_code(const mpq_cause *cause)
 {
-    const char *what = cause->end == MPQ_END_SIGNAL                                   ? "signal"
-                       : cause->end == MPQ_END_EXIT || cause->end == MPQ_END_DIED     ? "exit status"
-                       : cause->end == MPQ_END_EXCEPTION && cause->code != 0          ? "code"
-                                                                                      : NULL;
+    const char *what = cause->end == MPQ_END_SIGNAL                               ? "signal"
+                       : cause->end == MPQ_END_EXIT || cause->end == MPQ_END_DIED ? "exit status"
+                       : cause->end == MPQ_END_EXCEPTION && cause->code != 0      ? "code"
+                                                                                  : NULL;
     if (what) {
-        mpqueue_text_print(MPQUEUE_PLAIN, "    %s %d\n", what, (int) cause->code);
+        mpqueue_text_print(MPQUEUE_PLAIN, "    %s %d\n", what, (int)cause->code);
     }
 }
 
@@ -117,7 +118,7 @@ static void print_cause_place(const mpq_cause *cause)
     char at[64], took[64];
 
     mpqueue_text_time(cause->at_ms, at, sizeof at);
-    mpqueue_text_print(MPQUEUE_PLAIN, "    %s.%03u", at, (unsigned) (cause->at_ms % 1000));
+    mpqueue_text_print(MPQUEUE_PLAIN, "    %s.%03u", at, (unsigned)(cause->at_ms % 1000));
     if (cause->started_at_ms && cause->started_at_ms <= cause->at_ms) {
         mpqueue_text_ago(cause->at_ms - cause->started_at_ms, took, sizeof took);
         mpqueue_text_print(MPQUEUE_PLAIN, ", after %s", took);
@@ -131,8 +132,7 @@ static void print_cause(const mpq_cause *cause)
 {
     print_cause_head(cause);
     if (cause->file.len) {
-        zend_string *line =
-            zend_strpprintf(0, "in %.*s:%u", slice_len(cause->file), cause->file.data, cause->line);
+        zend_string *line = zend_strpprintf(0, "in %.*s:%u", slice_len(cause->file), cause->file.data, cause->line);
         print_line("    ", ZSTR_VAL(line));
         zend_string_release(line);
     }
@@ -197,7 +197,7 @@ static int print_next(void *arg, mpq_slice envelope)
 
 static int list_failed(mpq_broker *broker, const char *queue, void *arg)
 {
-    listing list = {.limit = *(uint32_t *) arg};
+    listing list = {.limit = *(uint32_t *)arg};
     mpq_error err = {0};
 
     if (broker->ops->failed(broker, queue, print_next, &list, &err) < 0) {

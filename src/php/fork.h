@@ -18,9 +18,9 @@ void mpqueue_fork_no_time_limit(void);
 
 /* User code may fork, too (pcntl_fork). The child comes out of the job like the worker itself does, and must not go on
  * as one. */
-void mpqueue_fork_watch(void);       /* once for each process that will fork */
-void mpqueue_fork_begin_code(void);  /* user code is going to run */
-bool mpqueue_fork_is_copy(void);     /* it has forked, and this is the child */
+void mpqueue_fork_watch(void);                  /* once for each process that will fork */
+void mpqueue_fork_begin_code(void);             /* user code is going to run */
+bool mpqueue_fork_is_copy(void);                /* it has forked, and this is the child */
 ZEND_NORETURN void mpqueue_fork_end_copy(void); /* ends like the script of a forked child would */
 
 #endif

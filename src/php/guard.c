@@ -225,13 +225,17 @@ static void show_buffered_output(void)
     zend_execute_data *frame = EG(current_execute_data);
     php_output_handler **handlers = zend_stack_base(&OG(handlers));
 
-    zend_try {
+    zend_try
+    {
         for (int i = 0; i < zend_stack_count(&OG(handlers)); i++) {
             php_output_write_unbuffered(handlers[i]->buffer.data, handlers[i]->buffer.used);
         }
-    } zend_catch {
+    }
+    zend_catch
+    {
         EG(current_execute_data) = frame;
-    } zend_end_try();
+    }
+    zend_end_try();
 }
 
 static void report_refusal(mpq_outcome *out)

@@ -1,5 +1,5 @@
-#include "../../php_mpqueue.h"
 #include "hygiene.h"
+#include "../../php_mpqueue.h"
 #include "guard.h"
 
 #include <fcntl.h>
@@ -241,11 +241,13 @@ static void remember_ini(void)
     if (!count) {
         return;
     }
-    ZEND_HASH_FOREACH_PTR(EG(modified_ini_directives), entry) {
+    ZEND_HASH_FOREACH_PTR(EG(modified_ini_directives), entry)
+    {
         ini_value *kept = &base.ini[base.ini_count++];
         kept->entry = entry;
         kept->value = entry->value ? zend_string_copy(entry->value) : NULL;
-    } ZEND_HASH_FOREACH_END();
+    }
+    ZEND_HASH_FOREACH_END();
 }
 
 static void forget_ini(void)
@@ -292,14 +294,18 @@ static void restore_added_ini(void)
     zend_ini_entry *entry;
 
     zend_hash_init(&added, 8, NULL, NULL, 0);
-    ZEND_HASH_FOREACH_PTR(EG(modified_ini_directives), entry) {
+    ZEND_HASH_FOREACH_PTR(EG(modified_ini_directives), entry)
+    {
         if (!is_base_ini(entry)) {
             zend_hash_next_index_insert_ptr(&added, entry);
         }
-    } ZEND_HASH_FOREACH_END();
-    ZEND_HASH_FOREACH_PTR(&added, entry) {
+    }
+    ZEND_HASH_FOREACH_END();
+    ZEND_HASH_FOREACH_PTR(&added, entry)
+    {
         zend_restore_ini_entry(entry->name, ZEND_INI_STAGE_RUNTIME);
-    } ZEND_HASH_FOREACH_END();
+    }
+    ZEND_HASH_FOREACH_END();
     zend_hash_destroy(&added);
 }
 
@@ -457,7 +463,7 @@ static void restore_all(void)
 
 static bool collect(void *arg)
 {
-    (void) arg;
+    (void)arg;
     jobs_at_collection = jobs;
     gc_collect_cycles();
     return true;
@@ -465,7 +471,7 @@ static bool collect(void *arg)
 
 static bool restore(void *arg)
 {
-    (void) arg;
+    (void)arg;
     restore_all();
     return true;
 }

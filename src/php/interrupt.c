@@ -1,5 +1,5 @@
-#include "../../php_mpqueue.h"
 #include "interrupt.h"
+#include "../../php_mpqueue.h"
 
 #include <signal.h>
 

@@ -1,5 +1,5 @@
-#include "../../php_mpqueue.h"
 #include "jobinfo.h"
+#include "../../php_mpqueue.h"
 
 #include <inttypes.h>
 
@@ -57,7 +57,7 @@ static void add_slice(zval *array, const char *key, mpq_slice text)
 static void add_seconds(zval *array, const char *key, uint64_t ms)
 {
     char text[32];
-    int len = snprintf(text, sizeof text, "%" PRIu64 ".%03u", ms / 1000, (unsigned) (ms % 1000));
+    int len = snprintf(text, sizeof text, "%" PRIu64 ".%03u", ms / 1000, (unsigned)(ms % 1000));
 
     while (text[len - 1] == '0') {
         len--;
@@ -95,7 +95,7 @@ static void cause_to_array(const mpq_cause *cause, zval *array)
 static void append_error_line(smart_str *out, const mpq_cause *cause)
 {
     smart_str_appendl(out, cause->worker.data ? cause->worker.data : "", cause->worker.len);
-    smart_str_append_printf(out, ":%d:", (int) cause->code);
+    smart_str_append_printf(out, ":%d:", (int)cause->code);
     smart_str_appendl(out, cause->message.data ? cause->message.data : "", cause->message.len);
     smart_str_appendc(out, '\n');
 }
@@ -226,8 +226,8 @@ static void set_message(zend_class_entry *base, zend_object *object, const mpq_c
         return;
     }
     set_text(base, object, "message",
-             zend_strpprintf(0, "%.*s: %.*s", (int) cause->class_name.len, cause->class_name.data,
-                             (int) cause->message.len, cause->message.data ? cause->message.data : ""));
+             zend_strpprintf(0, "%.*s: %.*s", (int)cause->class_name.len, cause->class_name.data,
+                             (int)cause->message.len, cause->message.data ? cause->message.data : ""));
 }
 
 void mpqueue_jobinfo_exception(const mpq_cause *cause, zval *exception)

@@ -88,7 +88,8 @@ static int read_command_line(HashTable *array, command_line *line)
     if (!array) {
         return 0;
     }
-    ZEND_HASH_FOREACH_VAL(array, value) {
+    ZEND_HASH_FOREACH_VAL(array, value)
+    {
         ZVAL_DEREF(value);
         if (Z_TYPE_P(value) != IS_STRING) {
             zend_argument_type_error(2, "must be a list of strings, %s found", zend_zval_type_name(value));
@@ -97,7 +98,8 @@ static int read_command_line(HashTable *array, command_line *line)
         line->strings[line->count] = zend_string_copy(Z_STR_P(value));
         line->argv[line->count] = Z_STRVAL_P(value);
         line->count++;
-    } ZEND_HASH_FOREACH_END();
+    }
+    ZEND_HASH_FOREACH_END();
     return 0;
 }
 
@@ -152,9 +154,9 @@ PHP_FUNCTION(mpqueue_run)
     int status = MPQUEUE_EXIT_FAILED;
 
     ZEND_PARSE_PARAMETERS_START(1, 2)
-        Z_PARAM_ARRAY_HT(array)
-        Z_PARAM_OPTIONAL
-        Z_PARAM_ARRAY_HT_OR_NULL(argv)
+    Z_PARAM_ARRAY_HT(array)
+    Z_PARAM_OPTIONAL
+    Z_PARAM_ARRAY_HT_OR_NULL(argv)
     ZEND_PARSE_PARAMETERS_END();
 
     if (refuse() != 0) {

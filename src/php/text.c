@@ -1,5 +1,5 @@
-#include "../../php_mpqueue.h"
 #include "text.h"
+#include "../../php_mpqueue.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -55,13 +55,13 @@ void mpqueue_text_print_foreign(const char *prefix, mpq_slice text)
     bool is_line_start = true;
 
     for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char) text.data[i];
+        unsigned char c = (unsigned char)text.data[i];
         if (is_line_start) {
             smart_str_appends(&out, prefix);
         }
         is_line_start = c == '\n';
         if (is_line_start || c == '\t' || (c >= 0x20 && c != 0x7f)) {
-            smart_str_appendc(&out, (char) c);
+            smart_str_appendc(&out, (char)c);
         } else {
             smart_str_append_printf(&out, "\\x%02x", c);
         }
@@ -87,7 +87,10 @@ static const range wide[] = {
     {0xfe30, 0xfe6f}, {0xff00, 0xff60}, {0xffe0, 0xffe6}, {0x1f300, 0x1faff}, {0x20000, 0x3fffd},
 };
 static const range nothing[] = {
-    {0x0300, 0x036f}, {0x200b, 0x200f}, {0xfe00, 0xfe0f}, {0xfeff, 0xfeff},
+    {0x0300, 0x036f},
+    {0x200b, 0x200f},
+    {0xfe00, 0xfe0f},
+    {0xfeff, 0xfeff},
 };
 
 static bool is_in(const range *ranges, size_t count, uint32_t c)
@@ -126,7 +129,7 @@ size_t mpqueue_text_width(const char *text, size_t len)
     uint32_t c;
 
     for (size_t at = 0; at < len;) {
-        at += next_character((const unsigned char *) text + at, len - at, &c);
+        at += next_character((const unsigned char *)text + at, len - at, &c);
         if (is_in(wide, sizeof wide / sizeof *wide, c)) {
             width += 2;
         } else if (!is_in(nothing, sizeof nothing / sizeof *nothing, c)) {
@@ -166,7 +169,7 @@ void mpqueue_text_time(uint64_t wall_ms, char *out, size_t size)
         snprintf(out, size, "-");
         return;
     }
-    text = php_format_date(ZEND_STRL("Y-m-d H:i:s"), (time_t) (wall_ms / 1000), true);
+    text = php_format_date(ZEND_STRL("Y-m-d H:i:s"), (time_t)(wall_ms / 1000), true);
     snprintf(out, size, "%s", ZSTR_VAL(text));
     zend_string_release(text);
 }
@@ -225,7 +228,7 @@ static void print_cell(const mpqueue_table *table, size_t column, size_t width, 
                        const char *text)
 {
     size_t len = strlen(text), used = mpqueue_text_width(text, len);
-    int padding = used < width ? (int) (width - used) : 0;
+    int padding = used < width ? (int)(width - used) : 0;
     bool is_last = column + 1 == table->columns;
 
     if (is_right(table, column)) {

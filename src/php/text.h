@@ -15,7 +15,7 @@ void mpqueue_text_print_foreign(const char *prefix, mpq_slice text);
 /* Columns on a terminal; East Asian wide characters take two, combining ones none. */
 size_t mpqueue_text_width(const char *text, size_t len);
 
-void mpqueue_text_ago(uint64_t ms, char *out, size_t size);   /* "3 d 4 h", "2 h 5 min", "12 min 3 s", "4.2 s" */
+void mpqueue_text_ago(uint64_t ms, char *out, size_t size);      /* "3 d 4 h", "2 h 5 min", "12 min 3 s", "4.2 s" */
 void mpqueue_text_bytes(uint64_t bytes, char *out, size_t size); /* "12.3 MiB" */
 /* Local time, "2026-11-20 12:00:00"; "-" for 0. */
 void mpqueue_text_time(uint64_t wall_ms, char *out, size_t size);
