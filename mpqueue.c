@@ -68,7 +68,9 @@ static PHP_RSHUTDOWN_FUNCTION(mpqueue)
 #endif
     mpqueue_config *config = MPQUEUE_G(config);
     MPQUEUE_G(config) = NULL;
-    mpqueue_config_release(config);
+    if (config) {
+        mpqueue_config_free(config);
+    }
     return SUCCESS;
 }
 

@@ -320,9 +320,13 @@ mpqueue_config *mpqueue_config_addref(mpqueue_config *config)
 
 void mpqueue_config_release(mpqueue_config *config)
 {
-    if (!config || --config->references > 0) {
-        return;
+    if (config && --config->references == 0) {
+        mpqueue_config_free(config);
     }
+}
+
+void mpqueue_config_free(mpqueue_config *config)
+{
     for (size_t i = 0; i < config->engine.queue_count; i++) {
         fini_hooks(&config->queues[i]);
     }

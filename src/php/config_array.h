@@ -17,6 +17,8 @@ enum mpqueue_purpose {
 mpqueue_config *mpqueue_config_from_array(HashTable *array, enum mpqueue_purpose purpose);
 mpqueue_config *mpqueue_config_addref(mpqueue_config *config);
 void mpqueue_config_release(mpqueue_config *config); /* NULL is harmless */
+/* At the end of a request, whatever references a fatal error has left. */
+void mpqueue_config_free(mpqueue_config *config);
 
 const mpq_config *mpqueue_config_engine(const mpqueue_config *config);
 /* The array it was made of, borrowed. */
