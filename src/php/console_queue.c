@@ -85,6 +85,11 @@ static int slice_len(mpq_slice text)
     return text.data ? (int)text.len : 0;
 }
 
+static const char *slice_text(mpq_slice text)
+{
+    return text.data ? text.data : "";
+}
+
 static void print_line(const char *prefix, const char *text)
 {
     mpqueue_text_print_foreign(prefix, mpq_slice_of(text, strlen(text)));
@@ -95,8 +100,8 @@ static void print_cause_head(const mpq_cause *cause)
     zend_string *line =
         zend_strpprintf(0, "%s%s %u: %s%s%.*s%s%.*s", cause->in_handler ? "failure handler, " : "", "run", cause->run,
                         mpq_end_name(cause->end), cause->class_name.len ? ", " : "", slice_len(cause->class_name),
-                        cause->class_name.data ? cause->class_name.data : "", cause->message.len ? ": " : "",
-                        slice_len(cause->message), cause->message.data ? cause->message.data : "");
+                        slice_text(cause->class_name), cause->message.len ? ": " : "", slice_len(cause->message),
+                        slice_text(cause->message));
     mpqueue_text_print_foreign("  ", mpq_slice_of(ZSTR_VAL(line), ZSTR_LEN(line)));
     zend_string_release(line);
 }
@@ -123,16 +128,16 @@ static void print_cause_place(const mpq_cause *cause)
         mpqueue_text_ago(cause->at_ms - cause->started_at_ms, took, sizeof took);
         mpqueue_text_print(MPQUEUE_PLAIN, ", after %s", took);
     }
-    mpqueue_text_print(MPQUEUE_PLAIN, ", worker %.*s on %.*s\n", slice_len(cause->worker),
-                       cause->worker.data ? cause->worker.data : "", slice_len(cause->node),
-                       cause->node.data ? cause->node.data : "");
+    mpqueue_text_print(MPQUEUE_PLAIN, ", worker %.*s on %.*s\n", slice_len(cause->worker), slice_text(cause->worker),
+                       slice_len(cause->node), slice_text(cause->node));
 }
 
 static void print_cause(const mpq_cause *cause)
 {
     print_cause_head(cause);
     if (cause->file.len) {
-        zend_string *line = zend_strpprintf(0, "in %.*s:%u", slice_len(cause->file), cause->file.data, cause->line);
+        zend_string *line =
+            zend_strpprintf(0, "in %.*s:%u", slice_len(cause->file), slice_text(cause->file), cause->line);
         print_line("    ", ZSTR_VAL(line));
         zend_string_release(line);
     }

@@ -131,21 +131,31 @@ bool mpqueue_fork_is_copy(void)
     return is_copy;
 }
 
-/* What is registered to run at the end is the worker's; what is buffered was either printed by the copy itself or would
- * be printed by it under any other parent, too. */
-void mpqueue_fork_end_copy(void)
+static int status_of_copy(void)
 {
-    int status = EG(exit_status);
-
-    if (EG(exception) && !zend_is_unwind_exit(EG(exception))) {
-        zend_exception_error(EG(exception), E_WARNING);
-        status = 255;
+    if (!EG(exception) || zend_is_unwind_exit(EG(exception))) {
+        return EG(exit_status);
     }
+    zend_exception_error(EG(exception), E_WARNING);
+    return 255;
+}
+
+static void flush_copy(void)
+{
     zend_try
     {
         php_output_end_all();
     }
     zend_end_try();
     fflush(NULL);
+}
+
+/* What is registered to run at the end is the worker's; what is buffered was either printed by the copy itself or would
+ * be printed by it under any other parent, too. */
+void mpqueue_fork_end_copy(void)
+{
+    int status = status_of_copy();
+
+    flush_copy();
     _exit(status);
 }
