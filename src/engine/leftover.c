@@ -1,13 +1,17 @@
 #include "leftover.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "pidfile.h"
 #include "procfs.h"
 
 enum { LOOK_EVERY_MS = 5, WAIT_MS = 500, GIVE_UP_MS = 5000 };
@@ -66,6 +70,34 @@ void mpq_leftover_end_predecessor(const mpq_board_file *dead, mpq_log *log)
         mpq_log_write(log, MPQ_LEVEL_ERROR,
                       "%u processes of the service that was killed can't be ended; a job of theirs may be run twice",
                       left);
+}
+
+static bool write_all(int fd, const void *data, size_t bytes)
+{
+    size_t done = 0;
+    while (done < bytes) {
+        ssize_t written = write(fd, (const char *)data + done, bytes - done);
+        if (written <= 0 && !(written < 0 && errno == EINTR))
+            return false;
+        done += written > 0 ? (size_t)written : 0;
+    }
+    return true;
+}
+
+void mpq_leftover_put_back(const mpq_config *config, const mpq_board_legacy *legacy)
+{
+    char path[PATH_MAX], fresh[PATH_MAX];
+    if (mpq_pidfile_path(config, "board", path, sizeof path, NULL) < 0 ||
+        mpq_pidfile_path(config, "board.new", fresh, sizeof fresh, NULL) < 0)
+        return;
+    unlink(fresh);
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return;
+    bool written = write_all(fd, legacy->file, legacy->bytes);
+    close(fd);
+    if (!written || rename(fresh, path) < 0)
+        unlink(fresh);
 }
 
 /* -- our own --------------------------------------------------------------------------------------------------- */

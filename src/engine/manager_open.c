@@ -130,7 +130,10 @@ static void close_board(mpq_manager *manager)
     mpq_board *board = &manager->self->board;
     if (!board->file)
         return;
-    bool nothing_held = manager->dispatcher.detached || (!manager->dispatcher.ever_ready && !board->legacy);
+    bool never_ready = !manager->dispatcher.ever_ready;
+    bool nothing_held = manager->dispatcher.detached || (never_ready && !board->legacy);
+    if (never_ready && board->legacy)
+        mpq_leftover_put_back(manager->self->config, board->legacy);
     mpq_board_close(board, manager->self->config, nothing_held);
     memset(board, 0, sizeof *board);
 }
@@ -139,6 +142,7 @@ void mpq_manager_close(mpq_manager *manager)
 {
     mpq_log *log = manager->self->log;
     bool ran = manager->loop != NULL;
+    mpq_signals_block_all(); /* one more SIGTERM must not end us before everything is cleared away */
     mpq_control_server_close(manager->control);
     mpq_generation_free(manager->generations, true);
     if (manager->loop)

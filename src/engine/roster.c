@@ -99,11 +99,8 @@ int mpq_roster_ask(mpq_roster *roster, mpq_generation *generation, uint32_t queu
         release(roster, (uint32_t)index);
         return 1;
     }
-    roster->entries[index] = (mpq_roster_entry){.used = true,
-                                                .asked = true,
-                                                .queue = queue,
-                                                .generation = generation->number,
-                                                .since_ms = mpq_clock_monotonic_ms()};
+    roster->entries[index] =
+        (mpq_roster_entry){.used = true, .asked = true, .queue = queue, .generation = generation->number};
     roster->asked++;
     return 0;
 }
@@ -116,8 +113,11 @@ static bool has_started(const mpq_board_worker *worker)
 
 static void note_started(mpq_roster *roster, uint32_t index)
 {
-    const mpq_roster_entry *entry = &roster->entries[index];
-    if (entry->used && entry->pid > 0 && entry->generation == roster->proving && has_started(on_board(roster, index)))
+    mpq_roster_entry *entry = &roster->entries[index];
+    if (!entry->used || entry->pid <= 0)
+        return;
+    entry->started = entry->started || has_started(on_board(roster, index));
+    if (entry->started && entry->generation == roster->proving)
         roster->started |= UINT64_C(1) << entry->queue;
 }
 
@@ -162,7 +162,6 @@ typedef struct obituary {
     mpq_death death;
     mpq_roster_entry entry;
     bool clean;
-    bool started;
     bool lived_well;
     bool had_job;
     char how[sizeof((mpq_error *)0)->text];
@@ -181,15 +180,17 @@ static void recall(const mpq_roster *roster, uint32_t index, bool status_known, 
                                 .killed = entry->killed,
                                 .killed_run = entry->killed_run}};
     out->clean = status_known && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    out->started = has_started(worker);
-    out->lived_well = out->started && (atomic_load(&worker->jobs) > 0 || entry->killed != MPQ_KILL_NONE ||
-                                       mpq_clock_monotonic_ms() - entry->since_ms >= MPQ_BACKOFF_WELL_MS);
+    out->lived_well = entry->started && (atomic_load(&worker->jobs) > 0 || entry->killed != MPQ_KILL_NONE ||
+                                         mpq_clock_monotonic_ms() - entry->since_ms >= MPQ_BACKOFF_WELL_MS);
     mpq_death_describe(&out->death, out->how, sizeof out->how);
     size_t len = worker->report_len;
-    if (!out->started && len > 0 && len < sizeof out->how && len <= sizeof worker->report) {
-        memcpy(out->how, worker->report, len);
-        out->how[len] = 0;
-    }
+    if (entry->started)
+        return;
+    if (entry->killed != MPQ_KILL_NONE && !entry->leaving)
+        snprintf(out->how, sizeof out->how, "it had not started within %g s",
+                 roster->self->config->start_timeout_ms / 1000.0);
+    else if (len > 0 && len < sizeof out->how && len <= sizeof worker->report)
+        snprintf(out->how, sizeof out->how, "%.*s", (int)len, worker->report);
 }
 
 static void announce(const mpq_roster *roster, const obituary *it, uint32_t pause_ms)
@@ -210,7 +211,7 @@ static void announce(const mpq_roster *roster, const obituary *it, uint32_t paus
                       pause);
     } else if (it->clean || it->entry.leaving) {
         mpq_log_write(log, MPQ_LEVEL_INFO, "worker %d of queue \"%s\" has left%s", pid, queue, pause);
-    } else if (!it->started) {
+    } else if (!it->entry.started) {
         mpq_log_write(log, MPQ_LEVEL_ERROR, "worker %d of queue \"%s\" could not start: %s%s", pid, queue, it->how,
                       pause);
     } else {
@@ -237,7 +238,7 @@ static void bury(mpq_roster *roster, uint32_t index, bool status_known, int stat
     obituary it;
     note_started(roster, index);
     recall(roster, index, status_known, status, &it);
-    if (it.entry.generation == roster->proving && !it.started && !it.entry.leaving) {
+    if (it.entry.generation == roster->proving && !it.entry.started && !it.entry.leaving) {
         roster->failed = true;
         snprintf(roster->failure, sizeof roster->failure, "a worker of queue \"%.128s\" could not start: %.800s",
                  queue_name(roster, it.entry.queue), it.how);
@@ -273,6 +274,7 @@ static void learn_pid(mpq_roster *roster, uint32_t index, pid_t pid)
 {
     int status = 0;
     roster->entries[index].pid = pid;
+    roster->entries[index].since_ms = mpq_clock_monotonic_ms();
     bool reaped = take_stray(roster, pid, &status);
     bool gone = reaped || (kill(pid, 0) < 0 && errno == ESRCH);
     answer_counted(roster, index);
@@ -374,14 +376,27 @@ void mpq_roster_kill(mpq_roster *roster, uint32_t index, enum mpq_kill why, uint
     kill(entry->pid, SIGKILL);
 }
 
+/* When the worker has to have gone, or to have started. */
+static uint64_t limit_of(mpq_roster *roster, uint32_t index)
+{
+    const mpq_roster_entry *entry = &roster->entries[index];
+    if (!entry->used || entry->killed != MPQ_KILL_NONE)
+        return UINT64_MAX;
+    if (entry->leaving)
+        return entry->leave_by_ms;
+    if (!entry->started)
+        note_started(roster, index);
+    return entry->started || entry->pid <= 0 ? UINT64_MAX : entry->since_ms + roster->self->config->start_timeout_ms;
+}
+
 uint64_t mpq_roster_kill_late(mpq_roster *roster, uint64_t now_ms)
 {
     uint64_t next = UINT64_MAX;
     for (uint32_t i = 0; i < roster->capacity; i++) {
         const mpq_roster_entry *entry = &roster->entries[i];
-        if (!entry->used || !entry->leaving || entry->killed != MPQ_KILL_NONE)
+        uint64_t at = limit_of(roster, i);
+        if (at == UINT64_MAX)
             continue;
-        uint64_t at = entry->leave_by_ms;
         if (at <= now_ms && entry->pid > 0)
             mpq_roster_kill(roster, i, MPQ_KILL_INTERRUPTED, 0);
         else if (at <= now_ms)

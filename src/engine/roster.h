@@ -18,10 +18,11 @@ typedef struct mpq_roster_entry {
     bool used;
     bool asked; /* of the template, which has not answered yet */
     bool leaving;
-    pid_t pid; /* 0 = not known yet */
+    bool started; /* got past worker_start */
+    pid_t pid;    /* 0 = not known yet */
     uint32_t queue;
     uint32_t generation;
-    uint64_t since_ms;
+    uint64_t since_ms;    /* when its pid became known */
     uint64_t leave_by_ms; /* leaving: SIGKILL then */
     /* the run whose soft timeout was delivered, and when it is killed; 0 = none (a running token is odd) */
     uint32_t timed_out_run;
@@ -65,7 +66,7 @@ bool mpq_roster_reaped(mpq_roster *roster, pid_t pid, int status);
 
 /* Asks workers of the generation (0 = all) to leave after their job and kills them at `leave_by_ms`. */
 void mpq_roster_retire(mpq_roster *roster, uint32_t generation, uint64_t leave_by_ms);
-/* Kills those whose time is over; returns when the next one's is, UINT64_MAX = never. */
+/* Kills those whose time to leave, or to start, is over; returns when the next one's is, UINT64_MAX = never. */
 uint64_t mpq_roster_kill_late(mpq_roster *roster, uint64_t now_ms);
 /* SIGKILL, remembering why. */
 void mpq_roster_kill(mpq_roster *roster, uint32_t index, enum mpq_kill why, uint32_t run);

@@ -135,5 +135,7 @@ int mpq_service_run(const mpq_config *config, const mpq_host *host, const mpq_se
     }
     int status = run(&self, options, report_fd, err);
     *role = self.role;
+    if (self.is_daemon)
+        *err = (mpq_error){0}; /* told to whoever has asked for the start */
     return status;
 }

@@ -45,8 +45,10 @@ bool mpq_signals_was_ignored(const mpq_process *self, int number)
 
 void mpq_signals_restore(const mpq_process *self)
 {
-    for (size_t i = 0; i < CHANGED_COUNT; i++)
+    for (size_t i = 0; i < CHANGED_COUNT; i++) {
+        signal(changed[i], SIG_IGN); /* discards what has come too late to matter */
         sigaction(changed[i], &self->dispositions[changed[i]], NULL);
+    }
     sigprocmask(SIG_SETMASK, &self->mask, NULL);
 }
 

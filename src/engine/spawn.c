@@ -10,8 +10,7 @@
 #include "procfs.h"
 #include "signals.h"
 
-/* From here on the kernel kills this process when the manager dies; if that was before, nobody would. */
-static void follow_manager(const mpq_process *self)
+void mpq_spawn_follow_manager(const mpq_process *self)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != self->manager_pid)
@@ -40,7 +39,7 @@ pid_t mpq_spawn_child(mpq_process *self, enum mpq_role role, mpq_error *err)
     pid_t pid = fork();
     int number = errno;
     if (pid == 0) {
-        follow_manager(self);
+        mpq_spawn_follow_manager(self);
         become(self, role);
         return 0;
     }
@@ -87,7 +86,7 @@ pid_t mpq_spawn_worker(mpq_process *self, uint32_t index, mpq_error *err)
     pid_t pid = clone_sibling();
     int number = errno;
     if (pid == 0) {
-        follow_manager(self);
+        mpq_spawn_follow_manager(self);
         if (!claim_entry(entry, template_pid, getpid()))
             _exit(0);
         atomic_store(&entry->pid_born, mpq_procfs_born(getpid()));

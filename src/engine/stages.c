@@ -229,7 +229,7 @@ static void hurry_templates(mpq_manager *manager, uint64_t now_ms)
 {
     for (uint32_t i = 0; i < manager->roster.capacity; i++) {
         const mpq_roster_entry *entry = &manager->roster.entries[i];
-        if (!entry->asked || entry->leave_by_ms > now_ms)
+        if (!entry->asked || !entry->leaving || entry->leave_by_ms > now_ms)
             continue;
         for (mpq_generation *generation = manager->generations; generation; generation = generation->older)
             if (generation->number == entry->generation && generation->template_pid > 0)
@@ -260,7 +260,6 @@ static bool has_settled(mpq_manager *manager, uint64_t now_ms)
 static void advance_stop(mpq_manager *manager, uint64_t now_ms)
 {
     mpq_roster_kill_late(&manager->roster, now_ms);
-    hurry_templates(manager, now_ms);
     if (manager->stage == MPQ_STAGE_STOPPING && mpq_roster_left(&manager->roster, 0) == 0)
         begin_settling(manager, now_ms);
     if (manager->stage != MPQ_STAGE_SETTLING || !has_settled(manager, now_ms) || manager->generations)
@@ -289,6 +288,7 @@ void mpq_manager_advance(mpq_manager *manager, uint64_t now_ms)
         advance_start(manager, now_ms);
     else if (manager->stage == MPQ_STAGE_RUNNING)
         advance_reload(manager, now_ms);
+    hurry_templates(manager, now_ms);
     clear_away(manager, now_ms);
     if (manager->stage >= MPQ_STAGE_STOPPING)
         advance_stop(manager, now_ms);

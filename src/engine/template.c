@@ -24,6 +24,7 @@ static int preload(mpq_process *self, int fd)
         reply.said = MPQ_TEMPLATE_FAILED;
         snprintf(reply.text, sizeof reply.text, "%s", err.text);
     }
+    mpq_spawn_follow_manager(self);
     if (say(fd, &reply) < 0)
         return -1;
     return reply.said == MPQ_TEMPLATE_READY ? 0 : 1;

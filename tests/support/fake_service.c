@@ -90,8 +90,10 @@ void fake_service_launch(fake_service *service)
 {
     fflush(NULL);
     service->pid = fork();
-    if (service->pid == 0)
+    if (service->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing behind */
         run_child(service);
+    }
 }
 
 int fake_service_start(fake_service *service)

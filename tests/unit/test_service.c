@@ -1,9 +1,13 @@
 /* The real engine, supervised and supervising, with a fake embedder and an SQLite store. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -498,6 +502,107 @@ TEST(service_can_be_stopped_while_it_starts)
     CHECK(fake_service_await(&service, "preload", 1));
     kill(service.pid, SIGTERM);
     CHECK_INT(fake_service_join(&service, 5000), 0);
+    check_clean();
+}
+
+TEST(service_replaces_a_worker_that_hangs_in_its_start)
+{
+    fake_service_init(&service, "hanging-worker");
+    service.config.queues->workers = 1;
+    service.config.start_timeout_ms = 1000;
+    CHECK_INT(fake_service_start(&service), 0);
+    fake_host_set(service.directory, "start-hangs", 1);
+    fake_service_push(&service, "die 1", 0, 1);
+    CHECK(fake_service_await(&service, "start", 3));
+    CHECK(fake_service_logged(&service, "could not start: it had not started within 1 s"));
+    fake_host_set(service.directory, "start-hangs", 0);
+    fake_service_push(&service, "done", 0, 1);
+    CHECK(fake_service_drained(&service));
+    check_stops();
+}
+
+/* The predecessor's jobs are still known after a start that got nowhere. */
+TEST(service_keeps_what_it_knows_of_a_predecessor_when_it_can_not_start)
+{
+    enum mpq_end end;
+    int code;
+    char message[512];
+    fake_service_init(&service, "put-back");
+    service.config.lease_ms = 60000;
+    CHECK_INT(fake_service_start(&service), 0);
+    fake_service_push(&service, "kill-manager", 0, 1);
+    CHECK_INT(fake_service_join(&service, 5000), 128 + SIGKILL);
+    CHECK_INT(fake_service_left(1000), 0);
+    char *path = service.config.broker.path;
+    service.config.broker.path = strdup("/nonexistent/queue.db");
+    fake_service_launch(&service);
+    CHECK_INT(fake_service_join(&service, 10000), 1);
+    free(service.config.broker.path);
+    service.config.broker.path = path;
+    CHECK_INT(fake_service_start(&service), 0);
+    CHECK_INT(fake_service_failed(&service, &end, &code, message, sizeof message), 0);
+    CHECK_INT(end, MPQ_END_SERVICE_LOST);
+    check_stops();
+}
+
+/* As in a container: signals with their default disposition are not delivered, and every orphan ends up here. */
+TEST(service_runs_as_the_first_process)
+{
+    fake_service_init(&service, "init");
+    fflush(NULL);
+    service.pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | CLONE_NEWNS | SIGCHLD, 0, 0, 0, 0);
+    if (service.pid < 0)
+        SKIP("needs the right to make a pid namespace");
+    if (service.pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("proc", "/proc", "proc", 0, NULL) < 0)
+            _exit(99);
+        fake_host host;
+        enum mpq_role role;
+        mpq_service_options options = {0};
+        fake_host_init(&host, service.directory);
+        service.config.log_level = MPQ_LEVEL_EMERGENCY;
+        _exit(mpq_service_run(&service.config, &host.host, &options, &role, &service.error));
+    }
+    fake_service_push(&service, "orphan", 0, 1);
+    fake_service_push(&service, "raise 9", 0, 1);
+    if (!fake_service_drained(&service) && fake_service_join(&service, 0) == 99)
+        SKIP("needs the right to mount /proc");
+    CHECK_INT(fake_service_counts(&service).done, 1);
+    CHECK_INT(fake_service_counts(&service).failed, 1);
+    kill(service.pid, SIGTERM);
+    CHECK_INT(fake_service_join(&service, 10000), 0);
+    CHECK(!exists("pid"));
+}
+
+/* Kills whatever it sees, reloads in between: every job ends, once as done or failed, and nothing is left. */
+TEST(service_survives_random_kills)
+{
+    enum { JOBS = 300 };
+    fake_service_init(&service, "chaos");
+    service.config.queues->workers = 3;
+    CHECK_INT(fake_service_start(&service), 0);
+    unsigned seed = (unsigned)getpid();
+    uint64_t until = mpq_clock_monotonic_ms() + 3000;
+    for (int pushed = 0; pushed < JOBS || mpq_clock_monotonic_ms() < until; pushed++) {
+        mpq_status_row *rows;
+        size_t count;
+        if (pushed < JOBS)
+            fake_service_push(&service, pushed % 10 == 3 ? "die 1" : pushed % 7 == 1 ? "sleep 20" : "done", 0, 100);
+        if (pushed % 4 == 0 && mpq_control_status(&service.config, &rows, &count, &service.error) == 0) {
+            const mpq_status_row *victim = &rows[(unsigned)rand_r(&seed) % count];
+            if (strcmp(victim->type, "manager") != 0 && victim->pid > 0)
+                kill(victim->pid, SIGKILL);
+            free(rows);
+        }
+        if (pushed % 100 == 50)
+            kill(service.pid, SIGUSR2);
+    }
+    CHECK_INT(fake_service_stop(&service), 0);
+    mpq_counts counts = fake_service_counts(&service);
+    CHECK_INT(counts.pushed, JOBS);
+    CHECK_INT(counts.ready + counts.delayed + counts.running + counts.done + counts.failed, JOBS);
+    CHECK_INT(counts.running, 0);
     check_clean();
 }
 
