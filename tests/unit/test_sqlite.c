@@ -56,6 +56,8 @@ static void hear(int fd)
 /* Forgets one of the two handles it has inherited, connects, and goes on when the parent has closed both of its own. */
 static void outlive_parent(void)
 {
+    close(to_child[1]);
+    close(to_parent[0]);
     mpq_broker_close(brokers[0]);
     broker_count = 0;
     mpq_broker *p = producer();
@@ -110,6 +112,40 @@ CASE(sqlite_child_that_only_forgets_leaves_the_log_alone)
     CHECK_INT(counts_of("q").ready, 6);
 }
 
+static void forget_when_told(void)
+{
+    close(to_child[1]);
+    hear(to_child[0]);
+    mpq_broker_close(brokers[0]);
+}
+
+static void push_and_vanish(void)
+{
+    last_sequence = 500;
+    CHECK(push_range(producer(), "q", 500, 504) == 0);
+}
+
+/* The child's connection is to a log that is gone by now; the name is that of a newer one, whose writer has crashed. */
+CASE(sqlite_child_that_forgets_late_leaves_a_newer_log_alone)
+{
+    mpq_broker *p = producer();
+    CHECK(push_range(p, "q", 1, 5) == 0);
+    CHECK(pipe(to_child) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        forget_when_told();
+        _exit(0);
+    }
+    mpq_broker_close(p);
+    broker_count = 0;
+    CHECK(access(companion("-wal"), F_OK) < 0);
+    CHECK_INT(in_child(push_and_vanish), 0);
+    CHECK(access(companion("-wal"), F_OK) == 0);
+    tell(to_child[1]);
+    CHECK(waitpid(pid, NULL, 0) == pid);
+    CHECK_INT(counts_of("q").ready, 10);
+}
+
 /* -- waking ---------------------------------------------------------------------------------------------------- */
 
 static void push_after_a_while(void)
@@ -156,6 +192,7 @@ CASE(sqlite_without_its_wake_file_jobs_are_found_by_looking)
     CHECK_STR(take(a, 1), "2");
     CHECK(access(companion("-wake"), F_OK) == 0);
     CHECK(arm(a) == 0);
+    CHECK_STR(wait_for(a, 100), "not woken");
     CHECK(push_range(p, "q", 3, 3) == 0);
     CHECK_STR(wait_and_take(a, 5000, 1), "3");
     CHECK(unlink(companion("-wake")) == 0);
