@@ -5,7 +5,7 @@
 CC ?= gcc
 BUILD ?= build/engine
 SANITIZE ?= -fsanitize=address,undefined -fno-sanitize-recover=undefined
-CPPFLAGS += -D_GNU_SOURCE -Isrc/engine -Itests/support -I$(BUILD) $(shell pkg-config --cflags hiredis libevent sqlite3)
+CPPFLAGS += -D_GNU_SOURCE -DMPQ_CRASH_POINTS -Isrc/engine -Itests/support -I$(BUILD) $(shell pkg-config --cflags hiredis libevent sqlite3)
 CFLAGS += -std=c11 -O1 -g -fno-omit-frame-pointer -Wall -Wextra -Wshadow -Werror $(SANITIZE)
 LDLIBS += $(shell pkg-config --libs hiredis libevent_core sqlite3)
 

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include "clock.h"
+#include "crashpoint.h"
 
 /* Everything the cause points to. */
 typedef struct story {
@@ -111,6 +112,7 @@ static void finish_slot(mpq_process *self, const mpq_death *death, mpq_ring *rin
     slot->run_us = run_us(entry);
     slot->report_len = encode(&told.cause, slot->report);
     *id = slot->id;
+    MPQ_CRASH_POINT("manager.death.outcome_written");
     mpq_ring_finish(ring, index, self->board.dispatcher_wake_fd);
 }
 
@@ -141,6 +143,7 @@ static void give_back(mpq_board_worker *entry)
     atomic_store(&entry->run_deadline_at_ms, 0);
     atomic_store(&entry->interrupt, 0);
     atomic_store(&entry->retire, 0);
+    MPQ_CRASH_POINT("manager.death.entry_cleared");
     atomic_store(&entry->pid, 0);
     atomic_store(&entry->state, MPQ_WORKER_EMPTY);
 }
@@ -151,6 +154,7 @@ bool mpq_death_settle(mpq_process *self, const mpq_death *death, mpq_id *id)
     memset(id, 0, sizeof *id);
     if (entry->owner[0] != 0) {
         bool hit = report_grab(self, death, entry, id);
+        MPQ_CRASH_POINT("manager.death.reported");
         atomic_store(&entry->state, MPQ_WORKER_DEAD);
         mpq_board_wake(self->board.dispatcher_wake_fd);
         return hit;
@@ -159,6 +163,7 @@ bool mpq_death_settle(mpq_process *self, const mpq_death *death, mpq_id *id)
     uint32_t slot = ring ? mpq_ring_claimed_by(ring, death->index) : MPQ_SLOT_NONE;
     if (slot != MPQ_SLOT_NONE)
         finish_slot(self, death, ring, slot, id);
+    MPQ_CRASH_POINT("manager.death.finished");
     give_back(entry);
     return slot != MPQ_SLOT_NONE;
 }

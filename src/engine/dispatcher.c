@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "crashpoint.h"
 #include "lane.h"
 #include "roles.h"
 
@@ -68,6 +69,7 @@ static void report_ready(dispatcher *self)
     for (uint32_t i = 0; i < self->count; i++)
         if (!self->lanes[i].attached_once)
             return;
+    MPQ_CRASH_POINT("dispatcher.ready.before");
     atomic_store(&self->process->board.shared->dispatcher_ready, pid);
     mpq_board_wake(self->process->board.manager_wake_fd);
 }

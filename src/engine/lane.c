@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "crashpoint.h"
 
 enum {
     FULL_FLIGHT = 64,         /* worth a second exchange while one is under way */
@@ -101,7 +102,9 @@ static void post_batch(mpq_lane *lane)
         mpq_slice envelope = mpq_batch_envelope(&lane->batch, i);
         if (lane->overflow.count > 0 || !post(lane, envelope))
             mpq_batch_append(&lane->overflow, envelope);
+        MPQ_CRASH_POINT("dispatcher.post.between");
     }
+    MPQ_CRASH_POINT("dispatcher.post.done");
     post_overflow(lane);
 }
 
@@ -205,8 +208,10 @@ static void send_exchange(mpq_lane *lane)
     for (size_t i = 0; i < exchange.settle_count; i++)
         if (lane->settles[i].kind == MPQ_SETTLE_RETRY || lane->settles[i].kind == MPQ_SETTLE_RETURN)
             lane->empty = false;
+    MPQ_CRASH_POINT("dispatcher.send.before");
     if (lane->broker->ops->send(lane->broker, &exchange, &err) < 0)
         mpq_lane_down(lane, &err);
+    MPQ_CRASH_POINT("dispatcher.send.after");
 }
 
 static void log_oddities(mpq_lane *lane)
@@ -224,8 +229,10 @@ static void log_oddities(mpq_lane *lane)
 
 static void confirm(mpq_lane *lane, mpq_flight *flight)
 {
+    MPQ_CRASH_POINT("dispatcher.receive.before_free");
     for (uint32_t i = 0; i < flight->slot_count; i++)
         mpq_ring_free(lane->feeder, flight->slots[i]);
+    MPQ_CRASH_POINT("dispatcher.receive.freed");
     atomic_fetch_add_explicit(&lane->process->board.shared->settled, flight->slot_count, memory_order_relaxed);
     free_extras(&flight->extras);
 }
@@ -234,6 +241,7 @@ static void accept_answer(mpq_lane *lane)
 {
     mpq_batch *batch = &lane->batch;
     mpq_flight *flight = &lane->flights[lane->first_flight];
+    MPQ_CRASH_POINT("dispatcher.receive.answered");
     if (batch->lost) {
         mpq_log_write(lane->process->log, MPQ_LEVEL_WARNING,
                       "the lease of queue \"%s\" was lost: others run what was held here", lane->config->name);
@@ -248,6 +256,7 @@ static void accept_answer(mpq_lane *lane)
         lane->empty = batch->ready == 0 && batch->next_due_ms != 0;
     if (batch->next_due_ms > 0)
         lane->due_at_ms = mpq_clock_monotonic_ms() + (uint64_t)batch->next_due_ms;
+    MPQ_CRASH_POINT("dispatcher.receive.before_post");
     post_batch(lane);
 }
 
@@ -308,10 +317,12 @@ static void arm_wait(mpq_lane *lane)
     mpq_error err;
     if (lane->state != MPQ_LANE_UP || lane->waiting || !lane->empty || lane->flight_count > 0 || wanted(lane) == 0)
         return;
+    MPQ_CRASH_POINT("dispatcher.wait.before_arm");
     if (lane->broker->ops->wait_arm(lane->broker, &err) < 0)
         mpq_lane_down(lane, &err);
     else
         lane->waiting = true;
+    MPQ_CRASH_POINT("dispatcher.wait.armed");
 }
 
 static bool dead_worker_waits(const mpq_lane *lane)
@@ -371,9 +382,11 @@ void mpq_lane_woken(mpq_lane *lane)
     }
     if (rc > 0)
         return;
+    MPQ_CRASH_POINT("dispatcher.wait.collected");
     lane->waiting = false;
     lane->empty = false;
     post_batch(lane);
+    MPQ_CRASH_POINT("dispatcher.wait.posted");
 }
 
 static void earlier(uint64_t *at, uint64_t candidate)
@@ -420,9 +433,12 @@ int mpq_lane_detach(mpq_lane *lane, mpq_error *err)
 {
     if (lane->state != MPQ_LANE_UP)
         return mpq_error_set(err, lane->error.kind ? lane->error.kind : MPQ_ERROR_CONNECT, "%s", lane->error.text);
+    MPQ_CRASH_POINT("dispatcher.detach.before");
     if (lane->broker->ops->detach(lane->broker, err) < 0)
         return -1;
+    MPQ_CRASH_POINT("dispatcher.detach.done");
     lane->board->owner[0] = '\0';
     lane->state = MPQ_LANE_CLOSED;
+    MPQ_CRASH_POINT("dispatcher.detach.forgotten");
     return 0;
 }

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "crashpoint.h"
 #include "deadline.h"
 #include "procfs.h"
 #include "spawn.h"
@@ -45,6 +46,7 @@ static void lose_dispatcher(mpq_manager *manager, int status)
     pid_t pid = manager->dispatcher.pid;
     manager->dispatcher.pid = 0;
     atomic_store(&manager->self->board.file->dispatcher_pid, 0);
+    MPQ_CRASH_POINT("manager.reap.dispatcher_lost");
     describe(status, how, sizeof how);
     manager->dispatcher.ever_ready |= atomic_load(&shared->dispatcher_ready) != 0;
     if (manager->stage == MPQ_STAGE_SETTLING && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
@@ -83,6 +85,7 @@ static void lose_template(mpq_manager *manager, mpq_generation *generation, int 
     pid_t pid = generation->template_pid;
     hear_template(manager, generation); /* what it said before it died */
     mpq_roster_template_gone(&manager->roster, generation);
+    MPQ_CRASH_POINT("manager.reap.template_lost");
     mpq_generation_hang_up(generation);
     generation->template_pid = 0;
     if (generation->retired || manager->stage >= MPQ_STAGE_SETTLING)
@@ -112,6 +115,7 @@ static void reap(mpq_manager *manager)
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         mpq_generation *generation = with_template(manager, pid);
+        MPQ_CRASH_POINT("manager.reap.waited");
         if (pid == manager->dispatcher.pid)
             lose_dispatcher(manager, status);
         else if (generation)
@@ -153,6 +157,7 @@ static int restore_dispatcher(mpq_manager *manager, uint64_t now_ms)
     mpq_error err;
     if (!wants_dispatcher(manager, now_ms))
         return 0;
+    MPQ_CRASH_POINT("manager.dispatcher.before_fork");
     pid_t pid = mpq_spawn_child(manager->self, MPQ_ROLE_DISPATCHER, &err);
     if (pid == 0)
         return 1;
@@ -161,10 +166,12 @@ static int restore_dispatcher(mpq_manager *manager, uint64_t now_ms)
         return 0;
     }
     mpq_board_file *file = manager->self->board.file;
+    MPQ_CRASH_POINT("manager.dispatcher.forked");
     manager->dispatcher.pid = pid;
     manager->dispatcher.since_ms = now_ms;
     manager->dispatcher.started_at_ms = mpq_clock_wall_ms();
     atomic_store(&file->dispatcher_born, mpq_procfs_born(pid));
+    MPQ_CRASH_POINT("manager.dispatcher.born_noted");
     atomic_store(&file->dispatcher_pid, (int32_t)pid);
     mpq_log_write(manager->self->log, MPQ_LEVEL_INFO, "dispatcher %d started", (int)pid);
     return 0;
@@ -176,6 +183,7 @@ static int restore_template(mpq_manager *manager, mpq_generation *generation, ui
     if (generation->retired || generation->template_pid != 0 || generation->error[0] != 0 ||
         now_ms < generation->backoff.next_at_ms || manager->stage >= MPQ_STAGE_STOPPING)
         return 0;
+    MPQ_CRASH_POINT("manager.template.before_fork");
     int forked = mpq_generation_fork(generation, manager->self, manager->loop, &err);
     if (forked > 0)
         return 1;
@@ -185,6 +193,7 @@ static int restore_template(mpq_manager *manager, mpq_generation *generation, ui
     }
     mpq_board_file *file = manager->self->board.file;
     atomic_store(&file->template_born, mpq_procfs_born(generation->template_pid));
+    MPQ_CRASH_POINT("manager.template.forked");
     atomic_store(&file->template_pid, (int32_t)generation->template_pid);
     mpq_log_write(manager->self->log, MPQ_LEVEL_INFO, "template %d of generation %u started",
                   (int)generation->template_pid, generation->number);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "crashpoint.h"
 #include "daemon.h"
 #include "manager.h"
 #include "procfs.h"
@@ -93,6 +94,7 @@ static int open_board(mpq_manager *manager, mpq_error *err)
     if (mpq_pidfile_acquire(self->config, &manager->pidfile, err) < 0 ||
         mpq_board_open(self->config, &self->board, err) < 0)
         return -1;
+    MPQ_CRASH_POINT("manager.open.board");
     mpq_procfs_boot_id(self->board.file->boot);
     atomic_store(&self->board.file->manager_pid, (int32_t)self->manager_pid);
     if (self->board.legacy) {
@@ -113,12 +115,14 @@ int mpq_manager_open(mpq_manager *manager, mpq_process *self, int report_fd, mpq
     self->manager_pid = getpid();
     if (open_board(manager, err) < 0)
         return -1;
+    MPQ_CRASH_POINT("manager.open.alone");
     mpq_leftover_note(&manager->spared);
     /* Orphans of jobs come to us instead of to init, so that they can be reaped, and ended at a stop. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (mpq_loop_open(&manager->loop, err) < 0 || watch_everything(manager, err) < 0 ||
         mpq_roster_init(&manager->roster, self, err) < 0)
         return -1;
+    MPQ_CRASH_POINT("manager.open.watching");
     return mpq_manager_add_generation(manager, err);
 }
 
@@ -149,9 +153,12 @@ void mpq_manager_close(mpq_manager *manager)
         mpq_loop_close(manager->loop);
     if (ran)
         mpq_leftover_end_children(&manager->spared, log);
+    MPQ_CRASH_POINT("manager.close.children_ended");
     prctl(PR_SET_CHILD_SUBREAPER, 0);
     mpq_roster_fini(&manager->roster);
+    MPQ_CRASH_POINT("manager.close.before_board");
     close_board(manager);
+    MPQ_CRASH_POINT("manager.close.board_closed");
     mpq_pidfile_release(&manager->pidfile);
     if (manager->stage == MPQ_STAGE_OVER)
         mpq_log_write(log, MPQ_LEVEL_NOTICE, "service \"%s\" has stopped", manager->self->config->name);

@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "codec.h"
+#include "crashpoint.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -244,7 +245,9 @@ static int push_chunk(mpq_producer *producer, const mpq_push *push, mpq_error *e
     uint64_t budget_ms = (uint64_t)producer->config.connect_timeout_ms + producer->config.read_timeout_ms;
     uint64_t deadline_ms = mpq_clock_monotonic_ms() + budget_ms;
     for (;;) {
+        MPQ_CRASH_POINT("producer.push.before");
         if (producer->broker->ops->push(producer->broker, push, err) == 0) {
+            MPQ_CRASH_POINT("producer.push.answered");
             producer->in_use = true;
             return 0;
         }

@@ -1,6 +1,7 @@
 #include "redis_conn.h"
 
 #include "clock.h"
+#include "crashpoint.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -262,8 +263,10 @@ int mpq_redis_conn_read(mpq_redis_conn *conn, const char *what, uint64_t deadlin
 int mpq_redis_conn_call(mpq_redis_conn *conn, const char *what, mpq_slice bytes, uint64_t deadline_ms, redisReply **out,
                         mpq_error *err)
 {
-    if (mpq_redis_conn_write(conn, what, bytes, deadline_ms, err) < 0 ||
-        mpq_redis_conn_read(conn, what, deadline_ms, out, err) < 0)
+    if (mpq_redis_conn_write(conn, what, bytes, deadline_ms, err) < 0)
+        return -1;
+    MPQ_CRASH_POINT("store.call.sent");
+    if (mpq_redis_conn_read(conn, what, deadline_ms, out, err) < 0)
         return -1;
     if ((*out)->type != REDIS_REPLY_ERROR || mpq_redis_is_error(*out, "NOSCRIPT"))
         return 0;

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "clock.h"
+#include "crashpoint.h"
 #include "signals.h"
 
 enum { NOT_KNOWN_YET_MS = 10 };
@@ -95,12 +96,14 @@ int mpq_roster_ask(mpq_roster *roster, mpq_generation *generation, uint32_t queu
         return 1;
     clean(on_board(roster, (uint32_t)index));
     atomic_store(&on_board(roster, (uint32_t)index)->pid, -(int32_t)generation->template_pid);
+    MPQ_CRASH_POINT("manager.ask.reserved");
     if (mpq_generation_ask(generation, (uint32_t)index) != 0) {
         release(roster, (uint32_t)index);
         return 1;
     }
     roster->entries[index] =
         (mpq_roster_entry){.used = true, .asked = true, .queue = queue, .generation = generation->number};
+    MPQ_CRASH_POINT("manager.ask.sent");
     roster->asked++;
     return 0;
 }

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "crashpoint.h"
 #include "procfs.h"
 #include "signals.h"
 
@@ -40,6 +41,7 @@ pid_t mpq_spawn_child(mpq_process *self, enum mpq_role role, mpq_error *err)
     int number = errno;
     if (pid == 0) {
         mpq_spawn_follow_manager(self);
+        MPQ_CRASH_POINT("manager.child.born");
         become(self, role);
         return 0;
     }
@@ -83,17 +85,21 @@ pid_t mpq_spawn_worker(mpq_process *self, uint32_t index, mpq_error *err)
     announce_fork(self->host);
     sigprocmask(SIG_SETMASK, NULL, &mask);
     mpq_signals_block_all();
+    MPQ_CRASH_POINT("template.clone.before");
     pid_t pid = clone_sibling();
     int number = errno;
     if (pid == 0) {
         mpq_spawn_follow_manager(self);
+        MPQ_CRASH_POINT("template.worker.born");
         if (!claim_entry(entry, template_pid, getpid()))
             _exit(0);
+        MPQ_CRASH_POINT("template.worker.claimed_entry");
         atomic_store(&entry->pid_born, mpq_procfs_born(getpid()));
         self->worker_index = index;
         become(self, MPQ_ROLE_WORKER);
         return 0;
     }
+    MPQ_CRASH_POINT("template.clone.after");
     if (pid > 0)
         claim_entry(entry, template_pid, pid);
     sigprocmask(SIG_SETMASK, &mask, NULL);

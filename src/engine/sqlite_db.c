@@ -1,6 +1,7 @@
 #include "sqlite_db.h"
 
 #include "clock.h"
+#include "crashpoint.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -481,7 +482,10 @@ int mpq_sqlite_begin(mpq_sqlite *db, mpq_error *err)
 
 int mpq_sqlite_commit(mpq_sqlite *db, mpq_error *err)
 {
-    return mpq_sqlite_run(db, NULL, MPQ_SQL_COMMIT, err, "");
+    MPQ_CRASH_POINT("store.commit.before");
+    int rc = mpq_sqlite_run(db, NULL, MPQ_SQL_COMMIT, err, "");
+    MPQ_CRASH_POINT("store.commit.after");
+    return rc;
 }
 
 void mpq_sqlite_rollback(mpq_sqlite *db)

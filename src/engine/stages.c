@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "crashpoint.h"
 #include "daemon.h"
 #include "manager.h"
 
@@ -199,12 +200,15 @@ static void begin_stop(mpq_manager *manager, uint64_t leave_by_ms)
 {
     mpq_board *board = &manager->self->board;
     manager->stage = MPQ_STAGE_STOPPING;
+    MPQ_CRASH_POINT("manager.stop.before");
     atomic_store(&board->shared->stopping, 1);
+    MPQ_CRASH_POINT("manager.stop.announced");
     mpq_board_wake(board->dispatcher_wake_fd);
     mpq_control_server_reloaded(manager->control, "the service is stopping");
     for (mpq_generation *generation = manager->generations; generation; generation = generation->older)
         retire(manager, generation, leave_by_ms);
     mpq_roster_retire(&manager->roster, 0, leave_by_ms);
+    MPQ_CRASH_POINT("manager.stop.retired");
 }
 
 /* The first signal lets running jobs end, the second does not. */
@@ -242,8 +246,10 @@ static void begin_settling(mpq_manager *manager, uint64_t now_ms)
     manager->stage = MPQ_STAGE_SETTLING;
     manager->settle_by_ms = now_ms + SETTLE_FOR_MS;
     mpq_backoff_reset(&manager->dispatcher.backoff);
+    MPQ_CRASH_POINT("manager.settle.before");
     atomic_store(&manager->self->board.shared->stopping, 2);
     mpq_board_wake(manager->self->board.dispatcher_wake_fd);
+    MPQ_CRASH_POINT("manager.settle.announced");
 }
 
 static bool has_settled(mpq_manager *manager, uint64_t now_ms)
@@ -269,6 +275,7 @@ static void advance_stop(mpq_manager *manager, uint64_t now_ms)
             log_of(manager), MPQ_LEVEL_ERROR,
             "the dispatcher could not hand everything back; the jobs it held are run again when the lease has "
             "ended or when the service starts again");
+    MPQ_CRASH_POINT("manager.stop.over");
     manager->stage = MPQ_STAGE_OVER;
 }
 

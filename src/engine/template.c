@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "crashpoint.h"
 #include "spawn.h"
 
 static int say(int fd, const mpq_template_reply *reply)
@@ -25,6 +26,7 @@ static int preload(mpq_process *self, int fd)
         snprintf(reply.text, sizeof reply.text, "%s", err.text);
     }
     mpq_spawn_follow_manager(self);
+    MPQ_CRASH_POINT("template.preload.done");
     if (say(fd, &reply) < 0)
         return -1;
     return reply.said == MPQ_TEMPLATE_READY ? 0 : 1;
@@ -42,6 +44,7 @@ static int serve(mpq_process *self, int fd, uint32_t index)
         reply.said = MPQ_TEMPLATE_NO_WORKER;
         snprintf(reply.text, sizeof reply.text, "%s", err.text);
     }
+    MPQ_CRASH_POINT("template.reply.before");
     return say(fd, &reply);
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "crashpoint.h"
 #include "signals.h"
 
 enum { IDLE_WAIT_MS = 5000 }; /* every reason to leave comes with a kick; this is for a signal between two lines */
@@ -62,9 +63,11 @@ int mpq_worker_start(mpq_worker *worker, mpq_process *process, uint32_t index, m
     worker->queue = &process->config->queues[worker->queue_index];
     snprintf(worker->name, sizeof worker->name, "%s:%d", process->config->name, (int)getpid());
     take_signals(worker);
+    MPQ_CRASH_POINT("worker.start.before");
     if (process->host->worker_start(process->host->self, worker->queue_index, err) < 0)
         return -1;
     install_interrupt(); /* user code has run: it may have changed it */
+    MPQ_CRASH_POINT("worker.start.after");
     atomic_store(&worker->entry->state, MPQ_WORKER_IDLE);
     mpq_board_wake(board->manager_wake_fd);
     mpq_board_wake(board->dispatcher_wake_fd);
@@ -136,8 +139,11 @@ enum mpq_end mpq_worker_run_job(mpq_worker *worker, const mpq_job *job, uint64_t
                    .reserved_at_ms = reserved_at_ms};
     memset(&outcome, 0, sizeof outcome);
     uint64_t started_us = mpq_clock_monotonic_us();
+    MPQ_CRASH_POINT("worker.run.before");
     begin_run(worker, job);
+    MPQ_CRASH_POINT("worker.run.stamped");
     host->run_job(host->self, &run, &outcome);
+    MPQ_CRASH_POINT("worker.run.after");
     uint64_t for_us = mpq_clock_monotonic_us() - started_us;
     if (outcome.end != MPQ_END_DONE) {
         complete_cause(worker, job, mpq_clock_wall_ms() - for_us / 1000, &outcome);
@@ -178,10 +184,13 @@ static void publish(mpq_worker *worker, uint32_t index, enum mpq_end end, uint32
         memcpy(slot->report, report->data, report->len);
         slot->report_len = (uint32_t)report->len;
     }
+    MPQ_CRASH_POINT("worker.outcome.written");
     /* First not running, then finished: should we be killed in between, the manager finds a claimed slot whose outcome
      * it writes itself; and a dispatcher that is woken by the result already counts us as idle. */
     end_run(worker);
+    MPQ_CRASH_POINT("worker.finish.before");
     mpq_ring_finish(ring, index, board->dispatcher_wake_fd);
+    MPQ_CRASH_POINT("worker.finish.after");
 }
 
 static void run_slot(mpq_worker *worker, uint32_t index, mpq_buf *report)
@@ -193,6 +202,7 @@ static void run_slot(mpq_worker *worker, uint32_t index, mpq_buf *report)
     bool leave = false;
     uint32_t run_us = 0;
     enum mpq_end end = MPQ_END_INTERRUPTED; /* damaged since the dispatcher checked it: it can't happen; hand it back */
+    MPQ_CRASH_POINT("worker.claim.after");
     atomic_store(&worker->entry->slot, index);
     if (mpq_codec_decode(mpq_ring_envelope(ring, index), &job, &err) == 0)
         end = mpq_worker_run_job(worker, &job, slot->reserved_at_ms, report, &run_us, &leave);
@@ -224,6 +234,7 @@ static void distribute(mpq_worker *worker)
         host->idle(host->self);
         mpq_ring_wait(ring, kicks, IDLE_WAIT_MS);
     }
+    MPQ_CRASH_POINT("worker.leave.before");
     mpq_buf_fini(&report);
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "crashpoint.h"
 #include "retry.h"
 #include "signals.h"
 #include "worker.h"
@@ -90,10 +91,12 @@ static int attach(grab *self, mpq_error *err)
         self->have_result = false; /* the job it belongs to is others' now */
         choose_owner(self);
         mpq_buf_clear(&held);
+        MPQ_CRASH_POINT("grab.attach.named");
         rc = ops->attach(self->broker, worker->queue->name, worker->entry->owner, lease_ms, MPQ_ATTACH_FRESH, &held,
                          err);
     }
     mpq_buf_fini(&held);
+    MPQ_CRASH_POINT("grab.attach.done");
     self->attached = rc == 0;
     return rc;
 }
@@ -122,11 +125,13 @@ static int exchange(grab *self, uint32_t want)
         complain(self, &err);
         return -1;
     }
+    MPQ_CRASH_POINT("grab.exchange.before");
     mpq_exchange request = {.settles = &self->result, .settle_count = self->have_result, .want = want};
     if (mpq_broker_exchange(self->broker, &request, answer_timeout_ms(self), &self->batch, &err) < 0) {
         complain(self, &err);
         return -1;
     }
+    MPQ_CRASH_POINT("grab.exchange.answered");
     self->complained = false;
     self->next = 0;
     if (self->batch.lost) {
@@ -202,7 +207,9 @@ static void run_next(grab *self)
     }
     enum mpq_end end = mpq_worker_run_job(self->worker, &job, mpq_clock_wall_ms(), &self->report, &run_us, &leave);
     decide(self, &job, end);
+    MPQ_CRASH_POINT("grab.result.decided");
     publish_end(self->worker);
+    MPQ_CRASH_POINT("grab.result.published");
     if (leave) {
         exchange(self, 0); /* should it fail, the dispatcher hands the job back: nothing is lost */
         _exit(MPQ_WORKER_STATUS_FATAL);
@@ -226,6 +233,7 @@ static void wait_for_job(grab *self)
     int count = self->broker->ops->wait_fds(self->broker, hints);
     for (int i = 0; i < count; i++)
         fds[i] = (struct pollfd){.fd = hints[i], .events = POLLIN};
+    MPQ_CRASH_POINT("grab.wait.armed");
     uint64_t wait_ms = worker->queue->sleep_ms;
     if (self->due_ms >= 0 && (uint64_t)self->due_ms < wait_ms)
         wait_ms = (uint64_t)self->due_ms;
@@ -240,6 +248,7 @@ static void wait_for_job(grab *self)
         complain(self, &err);
     else
         self->next = 0;
+    MPQ_CRASH_POINT("grab.wait.over");
     sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
@@ -294,8 +303,10 @@ int mpq_worker_grab(mpq_worker *worker, mpq_error *err)
     if (mpq_broker_open(&worker->process->config->broker, &self.broker, err) < 0)
         return 1;
     loop(&self);
+    MPQ_CRASH_POINT("grab.detach.before");
     if (self.attached && self.broker->ops->detach(self.broker, err) == 0)
         worker->entry->owner[0] = '\0';
+    MPQ_CRASH_POINT("grab.detach.after");
     mpq_broker_close(self.broker);
     mpq_batch_fini(&self.batch);
     mpq_buf_fini(&self.result_bytes);
