@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "crashpoint.h"
 #include "signals.h"
+#include "spawn.h"
 
 enum { IDLE_WAIT_MS = 5000 }; /* every reason to leave comes with a kick; this is for a signal between two lines */
 
@@ -61,12 +62,15 @@ int mpq_worker_start(mpq_worker *worker, mpq_process *process, uint32_t index, m
     worker->entry = &board->file->workers[index];
     worker->queue_index = worker->entry->queue;
     worker->queue = &process->config->queues[worker->queue_index];
-    snprintf(worker->name, sizeof worker->name, "%s:%d", process->config->name, (int)getpid());
+    worker->pid = getpid();
+    snprintf(worker->name, sizeof worker->name, "%s:%d", process->config->name, (int)worker->pid);
     take_signals(worker);
     MPQ_CRASH_POINT("worker.start.before");
     if (process->host->worker_start(process->host->self, worker->queue_index, err) < 0)
         return -1;
-    install_interrupt(); /* user code has run: it may have changed it */
+    /* User code has run: it may have changed the handler, or the user id, which ends the tie to the manager. */
+    install_interrupt();
+    mpq_spawn_follow_manager(process);
     MPQ_CRASH_POINT("worker.start.after");
     atomic_store(&worker->entry->state, MPQ_WORKER_IDLE);
     mpq_board_wake(board->manager_wake_fd);
@@ -143,6 +147,8 @@ enum mpq_end mpq_worker_run_job(mpq_worker *worker, const mpq_job *job, uint64_t
     begin_run(worker, job);
     MPQ_CRASH_POINT("worker.run.stamped");
     host->run_job(host->self, &run, &outcome);
+    if (getpid() != worker->pid)
+        _exit(outcome.end == MPQ_END_EXIT ? outcome.cause.code : 0); /* a process that the job has forked */
     MPQ_CRASH_POINT("worker.run.after");
     uint64_t for_us = mpq_clock_monotonic_us() - started_us;
     if (outcome.end != MPQ_END_DONE) {

@@ -11,6 +11,7 @@ typedef struct mpq_worker {
     mpq_board_worker *entry;
     const mpq_queue_config *queue;
     uint32_t queue_index;
+    pid_t pid;
     char name[MPQ_SERVICE_NAME_MAX + 16]; /* "<service>:<pid>" */
     bool recycle;                         /* max_jobs or memory_limit reached */
 } mpq_worker;
