@@ -44,8 +44,10 @@ $runs = preg_grep('/^run /', $notes);
 var_dump(count($runs), count(array_unique($runs)));
 print_r(array_count_values(preg_grep('/^run /', $notes, PREG_GREP_INVERT)));
 foreach (MPQueue\Queue::failed('q') as $record) {
-    echo implode(' ', array_column($record['causes'], 'end')), "\n";
+    $ends[] = implode(' ', array_column($record['causes'], 'end'));
 }
+sort($ends);
+echo implode("\n", $ends), "\n";
 echo json_encode(MPQueue\Queue::counts('q')), "\n";
 --EXPECT--
 int(0)

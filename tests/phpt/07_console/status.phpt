@@ -5,8 +5,8 @@ posix
 --FILE--
 <?php
 require __DIR__ . '/../../support/php/service.inc';
-$service = new Service(jobs: "function long() { note('began'); usleep(1500000); }", queue: "'worker_number' => 2",
-    more: "['name' => 'other', 'worker_number' => 1]");
+$service = new Service(jobs: "function long() { note('began'); usleep(1500000); }",
+    more: "['name' => 'other', 'worker_number' => 2]");
 foreach (['worker:status', 'worker:reload'] as $command) {
     [$status, $out, $err] = $service->console($command);
     echo $status, ' ', $out, $err;
@@ -35,13 +35,13 @@ queue type pid state generation started uptime jobs memory current job
 - dispatcher %d %s
 - template %d %s 1 DATE 1.0 s - - -
 q worker %d busy 1 DATE 1.0 s 0 %s ID for 1.0 s
-q worker %d idle 1 DATE 1.0 s 0 %s
+other worker %d idle 1 DATE 1.0 s 0 %s
 other worker %d idle 1 DATE 1.0 s 0 %s
 0
 manager lives mpqueue: manager t
 dispatcher lives mpqueue: dispatcher t
 template lives mpqueue: template t
 worker lives mpqueue: worker q
-worker lives mpqueue: worker q
+worker lives mpqueue: worker other
 worker lives mpqueue: worker other
 int(0)
