@@ -64,12 +64,13 @@ if test "$PHP_MPQUEUE" != "no"; then
       MPQUEUE_LIBRARY([MPQUEUE_LIBEVENT], [libevent_core], [2.1], [libevent], [libevent-dev])
       mpqueue_engine="\
     $mpqueue_engine src/engine/arena.c src/engine/backoff.c src/engine/board.c src/engine/control.c \
-    src/engine/control_server.c src/engine/daemon.c src/engine/deadline.c src/engine/death.c src/engine/dispatcher.c \
-    src/engine/generation.c src/engine/lane.c src/engine/lane_attach.c src/engine/lane_settle.c \
-    src/engine/leftover.c src/engine/log.c src/engine/loop.c src/engine/manager.c src/engine/manager_open.c \
-    src/engine/manager_status.c src/engine/pidfile.c src/engine/prefetch.c src/engine/procfs.c src/engine/retry.c \
-    src/engine/ring.c src/engine/roster.c src/engine/service.c src/engine/signals.c src/engine/spawn.c \
-    src/engine/stages.c src/engine/template.c src/engine/worker.c src/engine/worker_grab.c"
+    src/engine/control_server.c src/engine/crashpoint.c src/engine/daemon.c src/engine/deadline.c src/engine/death.c \
+    src/engine/dispatcher.c src/engine/generation.c src/engine/lane.c src/engine/lane_attach.c \
+    src/engine/lane_settle.c src/engine/leftover.c src/engine/log.c src/engine/loop.c src/engine/manager.c \
+    src/engine/manager_open.c src/engine/manager_status.c src/engine/pidfile.c src/engine/prefetch.c \
+    src/engine/procfs.c src/engine/retry.c src/engine/ring.c src/engine/roster.c src/engine/service.c \
+    src/engine/signals.c src/engine/spawn.c src/engine/stages.c src/engine/template.c src/engine/worker.c \
+    src/engine/worker_grab.c"
       mpqueue_binding="\
     $mpqueue_binding src/php/console.c src/php/console_queue.c src/php/console_worker.c src/php/fork.c \
     src/php/guard.c src/php/host.c src/php/hygiene.c src/php/interrupt.c src/php/jobinfo.c src/php/run.c \

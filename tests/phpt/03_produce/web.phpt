@@ -14,7 +14,7 @@ $socket = ' . var_export(getenv('MPQUEUE_TEST_REDIS_SOCKET'), true) . ';
 $known = Config::get() !== null;
 Config::set(["basics" => ["driver" => new Driver\Redis($socket, prefix: "' . redis_prefix() . '")], "queue" => [["name" => "q", "fail_handle" => fn () => 1]]]);
 if (isset($_GET["fatal"])) {
-    final class Fat extends MPQueue\Job { function handle() {} function __serialize(): array { return [str_repeat("x", 1 << 30)]; } }
+    final class Fat extends MPQueue\Job { function handle() {} function __serialize(): array { trigger_error("it ends here", E_USER_ERROR); } }
     Queue::push("q", new Fat);
 }
 $id = Queue::push("q", "strlen", 0, ["args" => [$_GET["n"] ?? ""]]);
@@ -24,7 +24,7 @@ $server = stream_socket_server('tcp://127.0.0.1:0');
 $address = stream_socket_get_name($server, false);
 fclose($server);
 $extension = getenv('MPQUEUE_TEST_EXTENSION') ?: ini_get('extension_dir') . '/mpqueue.so';
-$process = proc_open([PHP_BINARY, '-n', '-d', "extension=$extension", '-d', 'memory_limit=64M', '-d', 'display_errors=1', '-S', $address, '-t', $dir], [1 => ['file', "$dir/log", 'w'], 2 => ['file', "$dir/log", 'w']], $pipes);
+$process = proc_open([PHP_BINARY, '-n', '-d', "extension=$extension", '-d', 'display_errors=1', '-S', $address, '-t', $dir], [1 => ['file', "$dir/log", 'w'], 2 => ['file', "$dir/log", 'w']], $pipes);
 for ($i = 0; $i < 200 && !@fsockopen(...explode(':', $address)); $i++) {
     usleep(25000);
 }
@@ -37,7 +37,7 @@ $before = connections();
 for ($i = 1; $i <= 4; $i++) {
     echo file_get_contents("http://$address/?n=$i"), "\n";
 }
-echo substr_count((string)@file_get_contents("http://$address/?fatal=1", context: stream_context_create(['http' => ['ignore_errors' => true]])), 'Allowed memory size'), " fatal\n";
+echo substr_count((string)@file_get_contents("http://$address/?fatal=1", context: stream_context_create(['http' => ['ignore_errors' => true]])), 'it ends here'), " fatal\n";
 echo file_get_contents("http://$address/?n=5"), "\n";
 echo connections() - $before, " connection\n";
 proc_terminate($process);
