@@ -16,7 +16,6 @@
 
 enum {
     OLDEST_LIBRARY = 3035000,   /* nothing older is supported or tested */
-    CHECKPOINT_PAGES = 4000,    /* 16 MB of log: a checkpoint costs two fsyncs, whatever it copies */
     LOG_KEPT_BYTES = 64u << 20, /* a log that was longer once is cut to this */
     CACHE_KIB = 16 * 1024
 };
@@ -333,10 +332,11 @@ static int set_up(mpq_sqlite *db, mpq_error *err)
         return -1;
     snprintf(settings, sizeof settings,
              "PRAGMA synchronous=%s; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-%d;"
-             "PRAGMA wal_autocheckpoint=%d; PRAGMA journal_size_limit=%u",
-             db->durable ? "FULL" : "NORMAL", CACHE_KIB, CHECKPOINT_PAGES, (unsigned)LOG_KEPT_BYTES);
+             "PRAGMA journal_size_limit=%u",
+             db->durable ? "FULL" : "NORMAL", CACHE_KIB, (unsigned)LOG_KEPT_BYTES);
     if (sqlite3_exec(db->handle, settings, NULL, NULL, NULL) != SQLITE_OK)
         return mpq_sqlite_fail(db, err);
+    mpq_sqlite_watch_log(db);
     return kind == 1 ? create_schema(db, err) : 0;
 }
 

@@ -27,6 +27,7 @@ struct mpq_sqlite {
     uint32_t connect_timeout_ms;
     uint32_t read_timeout_ms;
     uint64_t busy_deadline_ms; /* monotonic: how long a lock of another process is waited for */
+    int checkpoint_at_pages;   /* length of the log at which this connection copies it next */
     long opened_by;            /* pid */
     mpq_sqlite *next;          /* list of this process's connections */
 };
@@ -55,6 +56,9 @@ int mpq_sqlite_step(mpq_sqlite *db, sqlite3_stmt *statement, mpq_error *err);
 int mpq_sqlite_run(mpq_sqlite *db, int64_t *changes, enum mpq_sqlite_sql sql, mpq_error *err, const char *types, ...);
 /* First column of the first row: 0, 1 when there is no row, -1. */
 int mpq_sqlite_value(mpq_sqlite *db, int64_t *out, enum mpq_sqlite_sql sql, mpq_error *err, const char *types, ...);
+
+/* Only for opening, see sqlite_log.c. */
+void mpq_sqlite_watch_log(mpq_sqlite *db);
 
 mpq_slice mpq_sqlite_column(sqlite3_stmt *statement, int column);
 
