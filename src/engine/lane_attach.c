@@ -195,6 +195,7 @@ typedef struct takeover {
     bool all_counted;  /* nobody can tell what was running: every job may have been */
     const mpq_id *running;
     size_t running_count;
+    bool reported; /* the cause is complete: the manager has seen the death */
     mpq_cause cause;
 } takeover;
 
@@ -216,8 +217,10 @@ static int take_over(mpq_lane *lane, takeover *from, mpq_error *err)
     while ((rc = lane->broker->ops->adopt(lane->broker, from->owner, &lane->batch, err)) == 0) {
         mpq_batch *batch = &lane->batch;
         MPQ_CRASH_POINT("dispatcher.adopt.moved");
-        from->cause.at_ms = mpq_clock_wall_ms();
-        from->cause.worker = mpq_slice_of(batch->from, strlen(batch->from));
+        if (!from->reported) {
+            from->cause.at_ms = mpq_clock_wall_ms();
+            from->cause.worker = mpq_slice_of(batch->from, strlen(batch->from));
+        }
         for (size_t i = 0; i < batch->count; i++) {
             mpq_slice envelope = mpq_batch_envelope(batch, i);
             mpq_lane_settle_job(lane, envelope, was_running(from, envelope) ? &from->cause : NULL);
@@ -285,7 +288,8 @@ static int take_dead_worker(mpq_lane *lane, mpq_board_worker *worker, mpq_error 
     takeover from = {.owner = worker->owner, .running = &worker->job};
     if (worker->report_end) {
         uint32_t len = worker->report_len <= sizeof worker->report ? worker->report_len : 0;
-        if (mpq_codec_decode_cause(mpq_slice_of(worker->report, len), &from.cause, NULL) < 0)
+        from.reported = mpq_codec_decode_cause(mpq_slice_of(worker->report, len), &from.cause, NULL) == 0;
+        if (!from.reported)
             from.cause = lost_cause(lane, MPQ_END_DIED, "the worker died");
         from.cause.end = (enum mpq_end)worker->report_end;
         from.running_count = worker->report_end == MPQ_END_INTERRUPTED ? 0 : 1;
