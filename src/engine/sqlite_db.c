@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +14,9 @@
 #include <unistd.h>
 
 enum {
-    OLDEST_LIBRARY = 3035000,   /* nothing older is supported or tested */
+    OLDEST_LIBRARY = 3035000, /* nothing older is supported or tested */
+    CHECKPOINT_PAGES = 4000,  /* 16 MB of log: a checkpoint costs two fsyncs, whatever it copies */
+    RESTART_FOR_MS = 50,
     LOG_KEPT_BYTES = 64u << 20, /* a log that was longer once is cut to this */
     CACHE_KIB = 16 * 1024
 };
@@ -184,6 +185,29 @@ static int wait_for_lock(void *arg, int attempts)
     return 1;
 }
 
+/*
+ * SQLite's own way is to copy the log after each commit from a length on, and to begin it anew when a writer happens to
+ * find no reader. Where several processes write without pause there is always one, so the log would grow for ever and
+ * every commit would pay for a copy. Here the copy is made once for each CHECKPOINT_PAGES, and when the log was not
+ * begun anew by the second time, writers are held back for the moment in which readers of the old log leave. Someone
+ * who reads for longer (a backup) costs RESTART_FOR_MS once for each CHECKPOINT_PAGES.
+ */
+static int after_commit(void *arg, sqlite3 *handle, const char *name, int pages)
+{
+    mpq_sqlite *db = arg;
+    if (pages < CHECKPOINT_PAGES)
+        db->checkpoint_at_pages = CHECKPOINT_PAGES;
+    if (pages < db->checkpoint_at_pages)
+        return SQLITE_OK;
+    bool restart = pages >= 2 * CHECKPOINT_PAGES;
+    db->checkpoint_at_pages = pages + CHECKPOINT_PAGES;
+    db->busy_deadline_ms = mpq_clock_monotonic_ms() + RESTART_FOR_MS;
+    sqlite3_wal_checkpoint_v2(handle, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (restart)
+        sqlite3_wal_checkpoint_v2(handle, name, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
+    return SQLITE_OK;
+}
+
 static int fail_to_create(mpq_sqlite *db, int number, mpq_error *err)
 {
     const char *slash = strrchr(db->path, '/');
@@ -336,7 +360,8 @@ static int set_up(mpq_sqlite *db, mpq_error *err)
              db->durable ? "FULL" : "NORMAL", CACHE_KIB, (unsigned)LOG_KEPT_BYTES);
     if (sqlite3_exec(db->handle, settings, NULL, NULL, NULL) != SQLITE_OK)
         return mpq_sqlite_fail(db, err);
-    mpq_sqlite_watch_log(db);
+    db->checkpoint_at_pages = CHECKPOINT_PAGES;
+    sqlite3_wal_hook(db->handle, after_commit, db);
     return kind == 1 ? create_schema(db, err) : 0;
 }
 
@@ -392,88 +417,7 @@ int mpq_sqlite_connect(mpq_sqlite *db, const char *doing, mpq_error *err)
     return 0;
 }
 
-/* -- statements ------------------------------------------------------------------------------------------------ */
-
-static int bind_one(sqlite3_stmt *statement, int at, char type, va_list *args)
-{
-    if (type == 'i')
-        return sqlite3_bind_int64(statement, at, va_arg(*args, int64_t));
-    if (type == 't')
-        return sqlite3_bind_text(statement, at, va_arg(*args, const char *), -1, SQLITE_STATIC);
-    mpq_slice bytes = va_arg(*args, mpq_slice);
-    return sqlite3_bind_blob64(statement, at, bytes.len ? bytes.data : "", bytes.len, SQLITE_STATIC);
-}
-
-static sqlite3_stmt *bind_all(mpq_sqlite *db, enum mpq_sqlite_sql sql, mpq_error *err, const char *types, va_list *args)
-{
-    sqlite3_stmt **cached = &db->statements[sql];
-    if (!*cached && sqlite3_prepare_v3(db->handle, mpq_sqlite_texts[sql], -1, SQLITE_PREPARE_PERSISTENT, cached,
-                                       NULL) != SQLITE_OK) {
-        mpq_sqlite_fail(db, err);
-        return NULL;
-    }
-    for (int i = 0; types[i]; i++) {
-        if (bind_one(*cached, i + 1, types[i], args) == SQLITE_OK)
-            continue;
-        mpq_sqlite_fail(db, err);
-        return NULL;
-    }
-    return *cached;
-}
-
-sqlite3_stmt *mpq_sqlite_bind(mpq_sqlite *db, enum mpq_sqlite_sql sql, mpq_error *err, const char *types, ...)
-{
-    va_list args;
-    va_start(args, types);
-    sqlite3_stmt *statement = bind_all(db, sql, err, types, &args);
-    va_end(args);
-    return statement;
-}
-
-int mpq_sqlite_step(mpq_sqlite *db, sqlite3_stmt *statement, mpq_error *err)
-{
-    if (!statement)
-        return -1;
-    int rc = sqlite3_step(statement);
-    if (rc == SQLITE_ROW)
-        return 0;
-    int result = rc == SQLITE_DONE ? 1 : mpq_sqlite_fail(db, err);
-    sqlite3_reset(statement);
-    return result;
-}
-
-int mpq_sqlite_run(mpq_sqlite *db, int64_t *changes, enum mpq_sqlite_sql sql, mpq_error *err, const char *types, ...)
-{
-    va_list args;
-    va_start(args, types);
-    sqlite3_stmt *statement = bind_all(db, sql, err, types, &args);
-    va_end(args);
-    if (mpq_sqlite_step(db, statement, err) < 0)
-        return -1;
-    if (changes)
-        *changes = sqlite3_changes(db->handle);
-    return 0;
-}
-
-int mpq_sqlite_value(mpq_sqlite *db, int64_t *out, enum mpq_sqlite_sql sql, mpq_error *err, const char *types, ...)
-{
-    va_list args;
-    va_start(args, types);
-    sqlite3_stmt *statement = bind_all(db, sql, err, types, &args);
-    va_end(args);
-    int rc = mpq_sqlite_step(db, statement, err);
-    if (rc != 0)
-        return rc;
-    *out = sqlite3_column_int64(statement, 0);
-    sqlite3_reset(statement);
-    return 0;
-}
-
-mpq_slice mpq_sqlite_column(sqlite3_stmt *statement, int column)
-{
-    const char *data = sqlite3_column_blob(statement, column);
-    return mpq_slice_of(data, (size_t)sqlite3_column_bytes(statement, column));
-}
+/* -- transactions ---------------------------------------------------------------------------------------------- */
 
 int mpq_sqlite_begin(mpq_sqlite *db, mpq_error *err)
 {

@@ -57,9 +57,6 @@ int mpq_sqlite_run(mpq_sqlite *db, int64_t *changes, enum mpq_sqlite_sql sql, mp
 /* First column of the first row: 0, 1 when there is no row, -1. */
 int mpq_sqlite_value(mpq_sqlite *db, int64_t *out, enum mpq_sqlite_sql sql, mpq_error *err, const char *types, ...);
 
-/* Only for opening, see sqlite_log.c. */
-void mpq_sqlite_watch_log(mpq_sqlite *db);
-
 mpq_slice mpq_sqlite_column(sqlite3_stmt *statement, int column);
 
 /* Puts the latest error of the connection into words. Returns -1. */

@@ -1,5 +1,9 @@
 #include "sqlite_sql.h"
 
+#include "sqlite_db.h"
+
+#include <stdarg.h>
+
 /*
  * An envelope is stored once, in `job`, and stays there until the job ends; where the job is, is a small row in exactly
  * one of ready, delayed, running and failed. So a large job is not copied from place to place.
@@ -107,3 +111,84 @@ const char *const mpq_sqlite_texts[MPQ_SQL_COUNT] = {
     [MPQ_SQL_PRUNED_AT] = "SELECT pruned_at FROM state",
     [MPQ_SQL_PRUNED_SET] = "UPDATE state SET pruned_at = ?1",
 };
+
+static int bind_one(sqlite3_stmt *statement, int at, char type, va_list *args)
+{
+    if (type == 'i')
+        return sqlite3_bind_int64(statement, at, va_arg(*args, int64_t));
+    if (type == 't')
+        return sqlite3_bind_text(statement, at, va_arg(*args, const char *), -1, SQLITE_STATIC);
+    mpq_slice bytes = va_arg(*args, mpq_slice);
+    return sqlite3_bind_blob64(statement, at, bytes.len ? bytes.data : "", bytes.len, SQLITE_STATIC);
+}
+
+static sqlite3_stmt *bind_all(mpq_sqlite *db, enum mpq_sqlite_sql sql, mpq_error *err, const char *types, va_list *args)
+{
+    sqlite3_stmt **cached = &db->statements[sql];
+    if (!*cached && sqlite3_prepare_v3(db->handle, mpq_sqlite_texts[sql], -1, SQLITE_PREPARE_PERSISTENT, cached,
+                                       NULL) != SQLITE_OK) {
+        mpq_sqlite_fail(db, err);
+        return NULL;
+    }
+    for (int i = 0; types[i]; i++) {
+        if (bind_one(*cached, i + 1, types[i], args) == SQLITE_OK)
+            continue;
+        mpq_sqlite_fail(db, err);
+        return NULL;
+    }
+    return *cached;
+}
+
+sqlite3_stmt *mpq_sqlite_bind(mpq_sqlite *db, enum mpq_sqlite_sql sql, mpq_error *err, const char *types, ...)
+{
+    va_list args;
+    va_start(args, types);
+    sqlite3_stmt *statement = bind_all(db, sql, err, types, &args);
+    va_end(args);
+    return statement;
+}
+
+int mpq_sqlite_step(mpq_sqlite *db, sqlite3_stmt *statement, mpq_error *err)
+{
+    if (!statement)
+        return -1;
+    int rc = sqlite3_step(statement);
+    if (rc == SQLITE_ROW)
+        return 0;
+    int result = rc == SQLITE_DONE ? 1 : mpq_sqlite_fail(db, err);
+    sqlite3_reset(statement);
+    return result;
+}
+
+int mpq_sqlite_run(mpq_sqlite *db, int64_t *changes, enum mpq_sqlite_sql sql, mpq_error *err, const char *types, ...)
+{
+    va_list args;
+    va_start(args, types);
+    sqlite3_stmt *statement = bind_all(db, sql, err, types, &args);
+    va_end(args);
+    if (mpq_sqlite_step(db, statement, err) < 0)
+        return -1;
+    if (changes)
+        *changes = sqlite3_changes(db->handle);
+    return 0;
+}
+
+int mpq_sqlite_value(mpq_sqlite *db, int64_t *out, enum mpq_sqlite_sql sql, mpq_error *err, const char *types, ...)
+{
+    va_list args;
+    va_start(args, types);
+    sqlite3_stmt *statement = bind_all(db, sql, err, types, &args);
+    va_end(args);
+    int rc = mpq_sqlite_step(db, statement, err);
+    if (rc != 0)
+        return rc;
+    *out = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    return 0;
+}
+
+mpq_slice mpq_sqlite_column(sqlite3_stmt *statement, int column)
+{
+    const char *data = sqlite3_column_blob(statement, column);
+    return mpq_slice_of(data, (size_t)sqlite3_column_bytes(statement, column));
+}
