@@ -164,6 +164,9 @@ static int encode_name(zval *name, HashTable *args, smart_str *out)
     if (EG(exception)) {
         return -1;
     }
+    if (exactly && ce && !zend_string_equals(ce->name, Z_STR_P(name))) {
+        ce = NULL; /* "mail" is the function, whether or not the class Mail is loaded */
+    }
     if (ce && (is_job_class(ce) || !function)) {
         return encode_class(ce, args, out);
     }
