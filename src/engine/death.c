@@ -1,5 +1,6 @@
 #include "death.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -148,10 +149,19 @@ static void give_back(mpq_board_worker *entry)
     atomic_store(&entry->state, MPQ_WORKER_EMPTY);
 }
 
+/* What the job had started goes on without it, and the job is about to be run again or to be told of as over. */
+static void end_programs(const mpq_death *death)
+{
+    bool clean = death->status_known && WIFEXITED(death->status) && WEXITSTATUS(death->status) == 0;
+    if (!clean && death->pid > 1)
+        kill(-death->pid, SIGKILL);
+}
+
 bool mpq_death_settle(mpq_process *self, const mpq_death *death, mpq_id *id)
 {
     mpq_board_worker *entry = &self->board.file->workers[death->index];
     memset(id, 0, sizeof *id);
+    end_programs(death);
     if (entry->owner[0] != 0) {
         bool hit = report_grab(self, death, entry, id);
         MPQ_CRASH_POINT("manager.death.reported");

@@ -376,7 +376,9 @@ void mpq_roster_kill(mpq_roster *roster, uint32_t index, enum mpq_kill why, uint
         return;
     entry->killed = why;
     entry->killed_run = run;
-    kill(entry->pid, SIGKILL);
+    /* With the programs its job has started. It leads a group from its first moment on, which may be yet to come. */
+    if (kill(-entry->pid, SIGKILL) < 0)
+        kill(entry->pid, SIGKILL);
 }
 
 /* When the worker has to have gone, or to have started. */

@@ -89,6 +89,7 @@ pid_t mpq_spawn_worker(mpq_process *self, uint32_t index, mpq_error *err)
     pid_t pid = clone_sibling();
     int number = errno;
     if (pid == 0) {
+        setpgid(0, 0); /* so that it can be killed together with the programs that its job starts */
         mpq_spawn_follow_manager(self);
         MPQ_CRASH_POINT("template.worker.born");
         if (!claim_entry(entry, template_pid, getpid()))

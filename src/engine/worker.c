@@ -51,6 +51,9 @@ static void take_signals(mpq_worker *worker)
     signal_leave = 0;
     sigemptyset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
+    /* Outside of the terminal's foreground group a program that sets up the terminal would be stopped. */
+    action.sa_handler = SIG_IGN;
+    sigaction(SIGTTOU, &action, NULL);
     install_interrupt();
 }
 
