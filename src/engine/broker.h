@@ -141,7 +141,7 @@ typedef struct mpq_broker_ops {
     int (*fd)(mpq_broker *broker);
 
     /* Asks to be told when a job becomes ready or a new earliest due time appears. May reserve the job at once: it is
-     * then in wait_collect's batch, held by the owner. Armed until wait_collect returned 0 or wait_disarm. Only valid
+     * then in wait_collect's batch, held by the owner. Armed until wait_collect returned 0. Only valid
      * with no exchange outstanding that wants jobs. Arming twice is harmless. */
     int (*wait_arm)(mpq_broker *broker, mpq_error *err);
     /* Up to 2 descriptors to watch; returns how many. */
