@@ -9,7 +9,7 @@ $service = new Service(jobs: <<<'PHP'
     function returns() { if (pcntl_fork() === 0) { return; } pcntl_wait($status); note('returned ' . pcntl_wexitstatus($status)); }
     function exits() { if (pcntl_fork() === 0) { exit(5); } pcntl_wait($status); note('exited ' . pcntl_wexitstatus($status)); }
     function throws() { if (pcntl_fork() === 0) { throw new Exception('child'); } pcntl_wait($status); note('threw ' . pcntl_wexitstatus($status)); }
-    function done() { note('done ' . MPQueue\Queue::counts('q')['running']); }
+    function done() { note('done'); }
     PHP);
 $service->start();
 MPQueue\Queue::pushMany('q', ['returns', 'exits', 'throws', 'done']);
@@ -24,7 +24,7 @@ Array
     [0] => returned 0
     [1] => exited 5
     [2] => threw 255
-    [3] => done 1
+    [3] => done
 )
 {"pushed":4,"waiting":0,"delayed":0,"running":0,"failed":0,"done":4}
 int(0)
