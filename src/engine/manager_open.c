@@ -99,7 +99,7 @@ static int open_board(mpq_manager *manager, mpq_error *err)
     atomic_store(&self->board.file->manager_pid, (int32_t)self->manager_pid);
     if (self->board.legacy) {
         mpq_log_write(self->log, MPQ_LEVEL_NOTICE,
-                      "the service was killed the last time (pid %d): its jobs are taken over",
+                      "the service did not end in order the last time (pid %d): its jobs are taken over",
                       (int)self->board.legacy->file->manager_pid);
         mpq_leftover_end_predecessor(self->board.legacy->file, self->log);
     }
@@ -128,14 +128,26 @@ int mpq_manager_open(mpq_manager *manager, mpq_process *self, int report_fd, mpq
 
 /* -- down ------------------------------------------------------------------------------------------------------ */
 
-/* After a clean stop there is nothing to take over. */
+/* True when somebody may hold jobs under a name that only the board knows. */
+static bool names_an_owner(const mpq_board_file *file)
+{
+    for (uint32_t i = 0; i < file->queue_count; i++)
+        if (file->queues[i].owner[0])
+            return true;
+    for (uint32_t i = 0; i < file->worker_capacity; i++)
+        if (file->workers[i].owner[0])
+            return true;
+    return false;
+}
+
+/* After a clean stop there is nothing to take over. A start that failed may have reserved jobs all the same. */
 static void close_board(mpq_manager *manager)
 {
     mpq_board *board = &manager->self->board;
     if (!board->file)
         return;
     bool never_ready = !manager->dispatcher.ever_ready;
-    bool nothing_held = manager->dispatcher.detached || (never_ready && !board->legacy);
+    bool nothing_held = manager->dispatcher.detached || (never_ready && !board->legacy && !names_an_owner(board->file));
     if (never_ready && board->legacy)
         mpq_leftover_put_back(manager->self->config, board->legacy);
     mpq_board_close(board, manager->self->config, nothing_held);
