@@ -1,5 +1,6 @@
 # Builds the engine without PHP, with sanitizers, and runs its tests:
 #   make -f tests/engine.mk check            everything
+#   make -f tests/engine.mk matrix           every crash point times every fault (minutes)
 #   make -f tests/engine.mk build/engine/unit/test_codec && build/engine/unit/test_codec [part of a name]
 # BUILD and ENGINE can be overridden to build only some sources elsewhere.
 CC ?= gcc
@@ -11,14 +12,18 @@ LDLIBS += $(shell pkg-config --libs hiredis libevent_core sqlite3)
 
 ENGINE ?= $(wildcard src/engine/*.c)
 OBJECTS = $(patsubst src/engine/%.c,$(BUILD)/%.o,$(ENGINE))
-TESTS = $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c tests/contract/test_*.c))
+TESTS = $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c tests/contract/test_*.c tests/chaos/test_*.c))
 
-.PHONY: all check clean
+.PHONY: all check matrix clean
 .SECONDARY:
 all: $(TESTS)
 
 check: all
 	@tests/support/run-engine $(TESTS)
+
+# Every crash point times every fault; `check` has one fault for each point.
+matrix: $(BUILD)/chaos/test_matrix
+	@MATRIX=all $<
 
 $(BUILD)/redis_scripts_data.h: $(wildcard scripts/*.lua) scripts/embed
 	@mkdir -p $(@D)

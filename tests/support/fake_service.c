@@ -78,7 +78,8 @@ static void run_child(fake_service *service)
     dup2(fd, STDOUT_FILENO);
     close(fd);
     fake_host_init(&host, service->directory);
-    int status = mpq_service_run(&service->config, &host.host, &options, &role, &service->error);
+    int status =
+        mpq_service_run(&service->config, service->host ? service->host : &host.host, &options, &role, &service->error);
     if (role == MPQ_ROLE_MANAGER && status != 0)
         fprintf(stderr, "start: %s\n", service->error.text);
     fake_service_fini(service);

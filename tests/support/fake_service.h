@@ -13,7 +13,8 @@
 typedef struct fake_service {
     mpq_config config; /* one queue "q", 2 workers; change it before the start */
     char directory[256];
-    pid_t pid; /* of the process that called mpq_service_run; 0 = none */
+    const mpq_host *host; /* instead of fake_host, NULL = fake_host */
+    pid_t pid;            /* of the process that called mpq_service_run; 0 = none */
     mpq_error error;
 } fake_service;
 
