@@ -38,7 +38,7 @@ static void add_if(zval *array, const char *key, bool present, zend_long value)
     }
 }
 
-static void cause_to_array(const mpq_cause *cause, zval *array)
+void mpqueue_cause_to_array(const mpq_cause *cause, zval *array)
 {
     array_init_size(array, 16);
     add_assoc_string(array, "end", mpq_end_name(cause->end));
@@ -70,7 +70,7 @@ static void causes_to_array(mpq_slice history, zval *array)
     array_init(array);
     while (mpq_codec_next_cause(&reader, &cause, &err) == 0) {
         zval shown;
-        cause_to_array(&cause, &shown);
+        mpqueue_cause_to_array(&cause, &shown);
         add_next_index_zval(array, &shown);
     }
 }

@@ -9,4 +9,7 @@
  * become a record with the bytes as `payload` and the reason as `problem`. -1: thrown. */
 int mpqueue_failed_records(mpq_broker *broker, const char *queue, size_t limit, zval *records);
 
+/* One failed run, as the `causes` of such a record hold it. */
+void mpqueue_cause_to_array(const mpq_cause *cause, zval *array);
+
 #endif

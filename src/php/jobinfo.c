@@ -1,5 +1,6 @@
 #include "jobinfo.h"
 #include "../../php_mpqueue.h"
+#include "failed.h"
 
 #include <inttypes.h>
 
@@ -76,19 +77,8 @@ static void add_number(zval *array, const char *key, uint64_t number)
 
 static void cause_to_array(const mpq_cause *cause, zval *array)
 {
-    array_init(array);
-    add_assoc_string(array, "end", mpq_end_name(cause->end));
-    add_slice(array, "class", cause->class_name);
-    add_slice(array, "message", cause->message);
-    add_assoc_long(array, "code", cause->code);
-    add_slice(array, "file", cause->file);
-    add_assoc_long(array, "line", cause->line);
-    add_slice(array, "trace", cause->trace);
-    add_assoc_long(array, "run", cause->run);
+    mpqueue_cause_to_array(cause, array);
     add_assoc_double(array, "at", cause->at_ms / 1000.0);
-    add_slice(array, "worker", cause->worker);
-    add_slice(array, "node", cause->node);
-    add_assoc_bool(array, "in_handler", cause->in_handler);
 }
 
 /* One line for each failed run: "<service>:<pid>:<code>:<message>". */

@@ -67,7 +67,7 @@ bool(true)
 bool(true)
 int(1)
 int(1)
-end class message code file line trace run at worker node in_handler
+end class message file line trace code exit_status signal in_handler run started_at ended_at worker node at
 int(2)
 bool(true)
 int(2)
