@@ -9,7 +9,7 @@ class SendMail extends MPQueue\Job
 
     public function handle()
     {
-        echo getmypid(), " sends a mail to {$this->to}\n";
+        echo getmypid() . " sends a mail to {$this->to}\n";
     }
 }
 
@@ -24,5 +24,5 @@ class SendMailToNobody extends MPQueue\Job
 
 function remind(string $who, string $of): void
 {
-    echo getmypid(), " reminds $who of $of\n";
+    echo getmypid() . " reminds $who of $of\n";
 }
