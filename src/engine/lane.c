@@ -410,8 +410,10 @@ bool mpq_lane_sleep(mpq_lane *lane, uint64_t now, uint64_t *next_at_ms)
     }
     if (wants_send(lane, now) || (maintenance_due(lane, now) && lane->flight_count == 0))
         return false;
-    earlier(next_at_ms, lane->renew_at_ms);
-    if (wanted(lane) > 0) {
+    /* While an answer is due nothing of this can be done: the answer wakes us, or the look whether it still comes. */
+    if (lane->flight_count == 0)
+        earlier(next_at_ms, lane->renew_at_ms);
+    if (lane->flight_count == 0 && wanted(lane) > 0) {
         earlier(next_at_ms, lane->look_at_ms);
         if (lane->due_at_ms)
             earlier(next_at_ms, lane->due_at_ms);

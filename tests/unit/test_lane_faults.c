@@ -1,0 +1,268 @@
+/* One lane, a real ring and a broker that does what the test says: answers late or never, fails, takes leases away. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "death.h"
+#include "lane.h"
+#include "test.h"
+
+/* -- the broker ------------------------------------------------------------------------------------------------ */
+
+enum { SENDS_KEPT = 64, HELD_MAX = 16 };
+
+/* What came in one exchange. */
+typedef struct sent {
+    uint32_t want;
+    size_t settles;
+    size_t bytes; /* of the settlements' envelopes */
+    enum mpq_settle_kind kind[MPQ_EXCHANGE_MAX];
+    mpq_id id[MPQ_EXCHANGE_MAX];
+} sent;
+
+typedef struct script {
+    mpq_broker head;
+    bool answers_late; /* exchanges wait for `answer` */
+    bool attach_fails, send_fails, adopt_fails, arm_fails, detach_fails;
+    mpq_id held[HELD_MAX]; /* what attach says */
+    size_t held_count;
+    mpq_batch reserved; /* what the next answer that may have jobs brings, and says */
+    mpq_batch hinted;   /* what the next hint brings */
+    bool hint;
+    sent sends[SENDS_KEPT]; /* the last ones */
+    unsigned attaches, sent, answered, adopted, armed, detached;
+    unsigned outstanding;
+    bool wants[2]; /* of the outstanding ones, oldest first */
+} script;
+
+static script *script_of(mpq_broker *broker)
+{
+    return (script *)broker;
+}
+
+static int fail_if(bool fails, mpq_error *err)
+{
+    return fails ? mpq_error_set(err, MPQ_ERROR_CONNECT, "as the test wants") : 0;
+}
+
+static void close_script(mpq_broker *broker)
+{
+    script *self = script_of(broker);
+    mpq_batch_fini(&self->reserved);
+    mpq_batch_fini(&self->hinted);
+    free(self);
+}
+
+static int attach_script(mpq_broker *broker, const char *queue, const char *owner, uint32_t lease_ms,
+                         enum mpq_attach how, mpq_buf *held, mpq_error *err)
+{
+    script *self = script_of(broker);
+    (void)queue, (void)owner, (void)lease_ms;
+    self->attaches++;
+    self->outstanding = 0;
+    if (fail_if(self->attach_fails, err) < 0)
+        return -1;
+    for (size_t i = 0; how == MPQ_ATTACH_RESUME && i < self->held_count; i++)
+        mpq_buf_append(held, self->held[i].bytes, MPQ_ID_BYTES);
+    return 0;
+}
+
+static int detach_script(mpq_broker *broker, mpq_error *err)
+{
+    script_of(broker)->detached++;
+    return fail_if(script_of(broker)->detach_fails, err);
+}
+
+static int send_script(mpq_broker *broker, const mpq_exchange *exchange, mpq_error *err)
+{
+    script *self = script_of(broker);
+    sent *note = &self->sends[self->sent++ % SENDS_KEPT];
+    *note = (sent){.want = exchange->want, .settles = exchange->settle_count};
+    for (size_t i = 0; i < exchange->settle_count; i++) {
+        note->kind[i] = exchange->settles[i].kind;
+        note->id[i] = exchange->settles[i].id;
+        note->bytes += exchange->settles[i].envelope.len;
+    }
+    if (fail_if(self->send_fails || self->outstanding == 2, err) < 0)
+        return -1;
+    self->wants[self->outstanding++] = exchange->want > 0;
+    return 0;
+}
+
+static void move_batch(mpq_batch *to, mpq_batch *from)
+{
+    mpq_batch_clear(to);
+    for (size_t i = 0; i < from->count; i++)
+        mpq_batch_append(to, mpq_batch_envelope(from, i));
+    to->lost = from->lost;
+    to->ready = from->ready;
+    to->next_due_ms = from->next_due_ms;
+    mpq_batch_clear(from);
+}
+
+static int receive_script(mpq_broker *broker, mpq_batch *out, mpq_error *err)
+{
+    script *self = script_of(broker);
+    (void)err;
+    if (self->outstanding == 0 || self->answers_late)
+        return 1;
+    mpq_batch_clear(out);
+    if (self->wants[0])
+        move_batch(out, &self->reserved);
+    self->wants[0] = self->wants[1];
+    self->outstanding--;
+    self->answered++;
+    return 0;
+}
+
+static int no_fd(mpq_broker *broker)
+{
+    (void)broker;
+    return -1;
+}
+
+static int arm_script(mpq_broker *broker, mpq_error *err)
+{
+    script_of(broker)->armed++;
+    return fail_if(script_of(broker)->arm_fails, err);
+}
+
+static int no_fds(mpq_broker *broker, int fds[2])
+{
+    (void)broker, (void)fds;
+    return 0;
+}
+
+static int collect_script(mpq_broker *broker, mpq_batch *out, mpq_error *err)
+{
+    script *self = script_of(broker);
+    (void)err;
+    if (!self->hint)
+        return 1;
+    self->hint = false;
+    move_batch(out, &self->hinted);
+    return 0;
+}
+
+static int renew_script(mpq_broker *broker, const char *const *owners, size_t count, mpq_error *err)
+{
+    (void)broker, (void)owners, (void)count, (void)err;
+    return 0;
+}
+
+static int adopt_script(mpq_broker *broker, const char *dead, mpq_batch *out, mpq_error *err)
+{
+    (void)dead;
+    script_of(broker)->adopted++;
+    mpq_batch_clear(out);
+    return fail_if(script_of(broker)->adopt_fails, err) < 0 ? -1 : 1;
+}
+
+static const mpq_broker_ops script_ops = {
+    .name = "script",
+    .close = close_script,
+    .attach = attach_script,
+    .detach = detach_script,
+    .send = send_script,
+    .receive = receive_script,
+    .fd = no_fd,
+    .wait_arm = arm_script,
+    .wait_fds = no_fds,
+    .wait_collect = collect_script,
+    .renew = renew_script,
+    .adopt = adopt_script,
+};
+
+/* -- the lane -------------------------------------------------------------------------------------------------- */
+
+typedef struct fixture {
+    mpq_config config;
+    mpq_queue_config queue;
+    mpq_process process;
+    mpq_lane *lane;
+    script *broker;
+    mpq_error err;
+} fixture;
+
+static void setup_sized(fixture *f, uint32_t workers, uint64_t payload_max_bytes)
+{
+    memset(f, 0, sizeof *f);
+    mpq_config_init(&f->config);
+    mpq_queue_config_init(&f->queue);
+    f->config.name = strdup("svc");
+    f->config.pid_path = strdup(test_tmpdir());
+    f->config.broker.driver = MPQ_DRIVER_MEMORY;
+    f->config.payload_max_bytes = payload_max_bytes;
+    f->queue.name = strdup("q");
+    f->queue.workers = workers;
+    f->config.queues = &f->queue;
+    f->config.queue_count = 1;
+    f->process.config = &f->config;
+    f->lane = calloc(1, sizeof *f->lane);
+    f->broker = calloc(1, sizeof *f->broker);
+    if (mpq_board_open(&f->config, &f->process.board, &f->err) < 0 ||
+        mpq_lane_open(&f->process, 0, f->lane, &f->err) < 0)
+        test_fail(__FILE__, __LINE__, "%s", f->err.text);
+    for (uint32_t i = 0; i < workers; i++) {
+        int index = mpq_board_reserve_worker(&f->process.board, 0, 1);
+        atomic_store(&f->process.board.file->workers[index].state, MPQ_WORKER_IDLE);
+    }
+    mpq_batch_init(&f->broker->reserved);
+    mpq_batch_init(&f->broker->hinted);
+    f->broker->head = (mpq_broker){.ops = &script_ops, .opened_by = (long)getpid()};
+    mpq_broker_close(f->lane->broker);
+    f->lane->broker = &f->broker->head;
+}
+
+static void setup(fixture *f, uint32_t workers)
+{
+    setup_sized(f, workers, 1 << 20);
+}
+
+static void teardown(fixture *f)
+{
+    mpq_lane_close(f->lane);
+    free(f->lane);
+    mpq_log_close(f->process.log);
+    mpq_board_close(&f->process.board, &f->config, true);
+    free(f->queue.name);
+    f->config.queues = NULL;
+    f->config.queue_count = 0;
+    mpq_config_fini(&f->config);
+}
+
+static void pump(fixture *f, int times)
+{
+    while (times-- > 0) {
+        mpq_lane_pump(f->lane);
+        mpq_lane_woken(f->lane);
+    }
+}
+
+/* -- sleeping -------------------------------------------------------------------------------------------------- */
+
+/* The moments at which it would look at the broker pass by while it waits for an answer: it is the answer that wakes
+ * it, and a broker that is frozen costs no processor time. */
+TEST(lane_sleeps_while_an_answer_is_late)
+{
+    fixture f;
+    setup(&f, 3);
+    f.lane->due_at_ms = 0;
+    pump(&f, 2);
+    f.broker->answers_late = true;
+    f.broker->hint = true;
+    pump(&f, 2);
+    CHECK_INT(f.lane->flight_count, 1);
+    f.lane->due_at_ms = 1;
+    for (uint64_t late_ms = 0; late_ms < 60000; late_ms += 500) {
+        uint64_t now = mpq_clock_monotonic_ms() + late_ms, next;
+        CHECK(mpq_lane_sleep(f.lane, now, &next));
+        CHECK(next >= now + 200);
+        CHECK(next <= now + 1000); /* to ask whether the broker has failed */
+        mpq_ring_awake(f.lane->ring);
+    }
+    f.broker->answers_late = false;
+    pump(&f, 2);
+    CHECK_INT(f.lane->flight_count, 0);
+    teardown(&f);
+}
