@@ -200,6 +200,7 @@ static void send_exchange(mpq_lane *lane)
     mpq_exchange exchange = {.settles = lane->settles, .want_bytes = RESERVE_BYTES};
     exchange.settle_count = load_flight(lane, flight);
     exchange.want = flight->want = wanted(lane);
+    flight->outdated = false;
     lane->flight_count++;
     uint64_t now = mpq_clock_monotonic_ms();
     lane->look_at_ms = now + lane->config->sleep_ms;
@@ -253,7 +254,7 @@ static void accept_answer(mpq_lane *lane)
     confirm(lane, flight);
     log_oddities(lane);
     if (flight->want)
-        lane->empty = batch->ready == 0 && batch->next_due_ms != 0;
+        lane->empty = batch->ready == 0 && batch->next_due_ms != 0 && !flight->outdated;
     if (batch->next_due_ms > 0)
         lane->due_at_ms = mpq_clock_monotonic_ms() + (uint64_t)batch->next_due_ms;
     MPQ_CRASH_POINT("dispatcher.receive.before_post");
@@ -385,6 +386,8 @@ void mpq_lane_woken(mpq_lane *lane)
     MPQ_CRASH_POINT("dispatcher.wait.collected");
     lane->waiting = false;
     lane->empty = false;
+    for (int i = 0; i < MPQ_LANE_FLIGHTS; i++)
+        lane->flights[i].outdated = true;
     post_batch(lane);
     MPQ_CRASH_POINT("dispatcher.wait.posted");
 }

@@ -44,6 +44,7 @@ typedef struct mpq_flight {
     uint32_t slot_count;
     mpq_extra_list extras; /* to free once confirmed */
     uint32_t want;
+    bool outdated; /* a hint has come since it was sent */
 } mpq_flight;
 
 typedef struct mpq_lane {

@@ -266,3 +266,27 @@ TEST(lane_sleeps_while_an_answer_is_late)
     CHECK_INT(f.lane->flight_count, 0);
     teardown(&f);
 }
+
+/* -- hints ----------------------------------------------------------------------------------------------------- */
+
+/* The hint is newer than what the broker knew when it wrote the answer that comes after it. */
+TEST(lane_remembers_a_hint_that_overtakes_an_answer)
+{
+    fixture f;
+    setup(&f, 1);
+    pump(&f, 3);
+    CHECK(f.lane->empty && f.lane->waiting);
+    f.broker->answers_late = true;
+    f.lane->look_at_ms = 1;
+    pump(&f, 1);
+    CHECK_INT(f.lane->flight_count, 1);
+    f.broker->hint = true; /* a new due time, say */
+    mpq_lane_woken(f.lane);
+    f.broker->reserved.next_due_ms = -1; /* what was known before */
+    f.broker->answers_late = false;
+    unsigned before = f.broker->sent;
+    pump(&f, 1);
+    CHECK_INT(f.broker->sent, before + 1);
+    CHECK(f.broker->sends[before % SENDS_KEPT].want > 0);
+    teardown(&f);
+}
