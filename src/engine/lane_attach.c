@@ -43,11 +43,15 @@ static void match_slots(mpq_lane *lane, const mpq_buf *held)
     }
 }
 
+/* A slot of a former epoch will be dropped, so it holds nothing. */
 static bool in_slot(const mpq_lane *lane, const mpq_id *id, const uint32_t *slots, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++)
-        if (mpq_id_equal(&mpq_ring_slot(lane->ring, slots[i])->id, id))
+    uint32_t epoch = atomic_load(&lane->board->epoch);
+    for (uint32_t i = 0; i < count; i++) {
+        const mpq_slot *slot = mpq_ring_slot(lane->ring, slots[i]);
+        if (slot->epoch == epoch && mpq_id_equal(&slot->id, id))
             return true;
+    }
     return false;
 }
 

@@ -239,6 +239,47 @@ static void pump(fixture *f, int times)
     }
 }
 
+static mpq_id id_of(uint32_t number)
+{
+    mpq_id id = {{0}};
+    memcpy(id.bytes, &number, sizeof number);
+    return id;
+}
+
+/* Puts a job of that many payload bytes into a batch. */
+static void put(mpq_batch *batch, uint32_t number, size_t bytes)
+{
+    char *payload = calloc(1, bytes + 1);
+    mpq_buf envelope = {0};
+    mpq_job job = {.id = id_of(number), .fail_number = 3, .payload = mpq_slice_of(payload, bytes)};
+    mpq_codec_encode(&job, &envelope);
+    mpq_batch_append(batch, mpq_buf_slice(&envelope));
+    mpq_buf_fini(&envelope);
+    free(payload);
+}
+
+static uint32_t claim(fixture *f)
+{
+    return mpq_ring_claim(f->lane->ring, 0);
+}
+
+static void finish(fixture *f, uint32_t slot, enum mpq_end end)
+{
+    mpq_ring_slot(f->lane->ring, slot)->end = (uint32_t)end;
+    mpq_ring_finish(f->lane->ring, slot, f->process.board.dispatcher_wake_fd);
+}
+
+/* In any exchange that is remembered. */
+static bool was_settled(const fixture *f, uint32_t number, enum mpq_settle_kind kind)
+{
+    mpq_id id = id_of(number);
+    for (unsigned i = 0; i < f->broker->sent && i < SENDS_KEPT; i++)
+        for (size_t j = 0; j < f->broker->sends[i].settles; j++)
+            if (mpq_id_equal(&f->broker->sends[i].id[j], &id) && f->broker->sends[i].kind[j] == kind)
+                return true;
+    return false;
+}
+
 /* -- sleeping -------------------------------------------------------------------------------------------------- */
 
 /* The moments at which it would look at the broker pass by while it waits for an answer: it is the answer that wakes
@@ -288,5 +329,36 @@ TEST(lane_remembers_a_hint_that_overtakes_an_answer)
     pump(&f, 1);
     CHECK_INT(f.broker->sent, before + 1);
     CHECK(f.broker->sends[before % SENDS_KEPT].want > 0);
+    teardown(&f);
+}
+
+/* -- who holds what -------------------------------------------------------------------------------------------- */
+
+/* A job whose lease was lost still runs here when it is reserved again and that answer gets lost: it is in a slot, but
+ * not in one that will ever be settled. */
+TEST(lane_hands_back_what_only_a_forgotten_slot_has)
+{
+    fixture f;
+    setup(&f, 1);
+    put(&f.broker->reserved, 7, 4);
+    pump(&f, 2);
+    uint32_t slot = claim(&f);
+    CHECK(slot != MPQ_SLOT_NONE);
+    f.broker->reserved.lost = true;
+    f.lane->look_at_ms = 1;
+    pump(&f, 1);
+    CHECK(mpq_ring_slot(f.lane->ring, slot)->epoch != f.process.board.file->queues[0].epoch);
+    mpq_batch_clear(&f.broker->reserved);
+    pump(&f, 1);
+    CHECK_INT(f.lane->state, MPQ_LANE_UP);
+    f.broker->held[f.broker->held_count++] = id_of(7);
+    mpq_lane_down(f.lane, &(mpq_error){.text = "an answer was lost"});
+    f.lane->retry_at_ms = 0;
+    pump(&f, 2);
+    CHECK(was_settled(&f, 7, MPQ_SETTLE_RETURN));
+    finish(&f, slot, MPQ_END_DONE);
+    pump(&f, 2);
+    CHECK(!was_settled(&f, 7, MPQ_SETTLE_DONE));
+    CHECK_INT(mpq_ring_slot_state(f.lane->ring, slot, NULL), MPQ_SLOT_FREE);
     teardown(&f);
 }
