@@ -94,8 +94,7 @@ static void post_overflow(mpq_lane *lane)
     lane->overflow_at = 0;
 }
 
-/* Jobs that find no room wait in private memory; should it run out too, they stay held under our name and are handed
- * back with the next attach. */
+/* Jobs that find no room wait in private memory; should it run out too, they stay held under our name. */
 static void post_batch(mpq_lane *lane)
 {
     for (size_t i = 0; i < lane->batch.count; i++) {
@@ -105,6 +104,7 @@ static void post_batch(mpq_lane *lane)
         MPQ_CRASH_POINT("dispatcher.post.between");
     }
     MPQ_CRASH_POINT("dispatcher.post.done");
+    lane->forgetful |= lane->overflow.bytes.failed;
     post_overflow(lane);
 }
 
@@ -351,6 +351,16 @@ static void maintain(mpq_lane *lane, uint64_t now)
         send_exchange(lane); /* renews the lease, whatever it carries */
 }
 
+/* The broker knows what we hold. */
+static void remember(mpq_lane *lane)
+{
+    mpq_error err;
+    if (lane->state != MPQ_LANE_UP || !lane->forgetful)
+        return;
+    mpq_error_set_memory(&err);
+    mpq_lane_down(lane, &err);
+}
+
 void mpq_lane_pump(mpq_lane *lane)
 {
     uint64_t now = mpq_clock_monotonic_ms();
@@ -368,6 +378,7 @@ void mpq_lane_pump(mpq_lane *lane)
     if (wants_send(lane, now))
         send_exchange(lane);
     receive_answers(lane);
+    remember(lane);
     arm_wait(lane);
 }
 

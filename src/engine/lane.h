@@ -67,6 +67,7 @@ typedef struct mpq_lane {
     mpq_extra_list extras; /* not yet sent */
     mpq_batch overflow;    /* reserved, but the ring had no room: posted as soon as it has */
     size_t overflow_at;
+    bool forgetful; /* there was no memory for what we hold: only the next attach tells what it is */
     mpq_batch batch;
 
     mpq_prefetch prefetch;

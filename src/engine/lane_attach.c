@@ -103,6 +103,7 @@ int mpq_lane_attach(mpq_lane *lane, mpq_error *err)
         rc = mpq_error_set_memory(err);
     if (rc == 0) {
         MPQ_CRASH_POINT("dispatcher.attach.registered");
+        lane->forgetful = false;
         match_slots(lane, &held);
         MPQ_CRASH_POINT("dispatcher.attach.matched");
         return_unknown(lane, &held);

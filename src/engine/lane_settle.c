@@ -105,9 +105,7 @@ static mpq_extra *add_extra(mpq_lane *lane, enum mpq_settle_kind kind, const mpq
 {
     mpq_extra *extra = calloc(1, sizeof *extra);
     if (!extra) {
-        /* The job stays held under our name; the next attach finds it in no slot and hands it back. */
-        mpq_log_write(lane->process->log, MPQ_LEVEL_CRITICAL, "out of memory in the dispatcher of queue \"%s\"",
-                      lane->config->name);
+        lane->forgetful = true; /* and the lane says why it connects again */
         return NULL;
     }
     mpq_buf_init(&extra->bytes);
@@ -159,4 +157,6 @@ void mpq_lane_fail_damaged(mpq_lane *lane, mpq_slice envelope, const char *reaso
     cause.node = mpq_slice_of(lane->process->board.file->node, strlen(lane->process->board.file->node));
     mpq_codec_encode_with_cause(&record, &cause, &extra->bytes);
     extra->settle.envelope = mpq_buf_slice(&extra->bytes);
+    if (extra->bytes.failed)
+        extra->settle.kind = MPQ_SETTLE_RETURN;
 }

@@ -362,3 +362,26 @@ TEST(lane_hands_back_what_only_a_forgotten_slot_has)
     CHECK_INT(mpq_ring_slot_state(f.lane->ring, slot, NULL), MPQ_SLOT_FREE);
     teardown(&f);
 }
+
+/* -- memory ---------------------------------------------------------------------------------------------------- */
+
+/* What there is no memory for is still held under our name: only the next attach can hand it back. */
+TEST(lane_attaches_again_when_it_had_no_memory_for_a_job)
+{
+    fixture f;
+    setup(&f, 1);
+    pump(&f, 2);
+    f.broker->hint = true;
+    for (uint32_t i = 0; i < MPQ_RING_SLOTS + 1; i++)
+        put(&f.broker->hinted, i, 4);
+    f.lane->overflow.bytes.failed = true; /* as if realloc had failed */
+    mpq_lane_woken(f.lane);
+    mpq_lane_pump(f.lane);
+    CHECK_INT(f.lane->state, MPQ_LANE_DOWN);
+    f.broker->held[f.broker->held_count++] = id_of(MPQ_RING_SLOTS);
+    f.lane->retry_at_ms = 0;
+    pump(&f, 1);
+    CHECK_INT(f.broker->attaches, 2);
+    CHECK(was_settled(&f, MPQ_RING_SLOTS, MPQ_SETTLE_RETURN));
+    teardown(&f);
+}
