@@ -166,20 +166,15 @@ static size_t load_flight(mpq_lane *lane, mpq_flight *flight)
 {
     size_t count = 0;
     uint32_t taken = 0;
-    mpq_error err;
     while (count < MPQ_EXCHANGE_MAX && lane->extras.head) {
         mpq_extra *extra = mpq_extra_list_pop(&lane->extras);
         lane->settles[count++] = extra->settle;
         mpq_extra_list_append(&flight->extras, extra);
     }
     while (count < MPQ_EXCHANGE_MAX && taken < lane->pending_count) {
-        uint32_t slot = lane->pending[taken];
+        uint32_t slot = lane->pending[taken++];
         mpq_buf_clear(&lane->settle_bytes[count]);
-        int rc = mpq_lane_settle_slot(lane, slot, &lane->settle_bytes[count], &lane->settles[count], &err);
-        if (rc < 0) /* out of memory: later */
-            break;
-        taken++;
-        if (rc > 0) {
+        if (mpq_lane_settle_slot(lane, slot, &lane->settle_bytes[count], &lane->settles[count]) > 0) {
             mpq_ring_free(lane->feeder, slot);
             continue;
         }

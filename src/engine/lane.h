@@ -128,7 +128,7 @@ int mpq_lane_maintain(mpq_lane *lane, mpq_error *err);
 
 /* The settlement of a finished slot; bytes it needs go to `bytes`. 1 = the slot belongs to an epoch that was lost:
  * free it, there is nothing to settle. */
-int mpq_lane_settle_slot(mpq_lane *lane, uint32_t slot, mpq_buf *bytes, mpq_settle *out, mpq_error *err);
+int mpq_lane_settle_slot(mpq_lane *lane, uint32_t slot, mpq_buf *bytes, mpq_settle *out);
 /* Queues the settlement of a job that is in no slot. `cause` NULL: hand it back, uncounted. */
 void mpq_lane_settle_job(mpq_lane *lane, mpq_slice envelope, const mpq_cause *cause);
 /* Queues: hand back the job with this id. */

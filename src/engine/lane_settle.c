@@ -75,29 +75,47 @@ static mpq_cause read_report(mpq_slot *slot)
     return cause;
 }
 
-int mpq_lane_settle_slot(mpq_lane *lane, uint32_t index, mpq_buf *bytes, mpq_settle *out, mpq_error *err)
+/* As the run ended. */
+static int settle_run(mpq_lane *lane, uint32_t index, mpq_buf *bytes, mpq_settle *out, mpq_error *err)
 {
     mpq_slot *slot = mpq_ring_slot(lane->ring, index);
-    if (slot->epoch != atomic_load(&lane->board->epoch))
-        return 1;
-    memset(out, 0, sizeof *out);
-    out->id = slot->id;
-    if (slot->run_us && slot->end != MPQ_END_INTERRUPTED)
-        mpq_prefetch_measure(&lane->prefetch, slot->run_us);
-    if (slot->end == MPQ_END_INTERRUPTED) {
-        out->kind = MPQ_SETTLE_RETURN;
-        return 0;
-    }
+    mpq_cause cause = {.end = MPQ_END_DONE};
     mpq_job job;
     if (mpq_codec_decode(mpq_ring_envelope(lane->ring, index), &job, err) < 0)
         return -1;
-    mpq_cause cause = {.end = MPQ_END_DONE};
     if (slot->end != MPQ_END_DONE)
         cause = read_report(slot);
     if (mpq_retry_decide(&job, &cause, bytes, out, err) < 0)
         return -1;
     if (slot->end != MPQ_END_DONE)
         log_failure(lane, &job, &cause, out);
+    return 0;
+}
+
+/* What can't be settled (no memory, a damaged slot) is handed back: it must not hold back what is behind it. */
+static void hand_back(mpq_lane *lane, const mpq_slot *slot, const char *why, mpq_settle *out)
+{
+    char id[MPQ_ID_TEXT_LEN + 1];
+    mpq_id_format(&slot->id, id);
+    mpq_log_write(lane->process->log, MPQ_LEVEL_ERROR,
+                  "the result of job %s of queue \"%s\" could not be used (%s): it runs again", id, lane->config->name,
+                  why);
+    *out = (mpq_settle){.kind = MPQ_SETTLE_RETURN, .id = slot->id};
+}
+
+int mpq_lane_settle_slot(mpq_lane *lane, uint32_t index, mpq_buf *bytes, mpq_settle *out)
+{
+    mpq_slot *slot = mpq_ring_slot(lane->ring, index);
+    mpq_error err;
+    if (slot->epoch != atomic_load(&lane->board->epoch))
+        return 1;
+    *out = (mpq_settle){.kind = MPQ_SETTLE_RETURN, .id = slot->id};
+    if (slot->end == MPQ_END_INTERRUPTED)
+        return 0;
+    if (slot->run_us)
+        mpq_prefetch_measure(&lane->prefetch, slot->run_us);
+    if (settle_run(lane, index, bytes, out, &err) < 0)
+        hand_back(lane, slot, err.text, out);
     return 0;
 }
 

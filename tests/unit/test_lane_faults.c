@@ -385,3 +385,29 @@ TEST(lane_attaches_again_when_it_had_no_memory_for_a_job)
     CHECK(was_settled(&f, MPQ_RING_SLOTS, MPQ_SETTLE_RETURN));
     teardown(&f);
 }
+
+/* -- settling --------------------------------------------------------------------------------------------------- */
+
+/* One slot that can't be settled as it should must not hold back the others, nor keep the lane busy. */
+TEST(lane_hands_a_job_back_whose_slot_is_damaged)
+{
+    fixture f;
+    setup(&f, 3);
+    for (uint32_t i = 0; i < 3; i++)
+        put(&f.broker->reserved, i, 4);
+    pump(&f, 2);
+    uint32_t slots[3];
+    for (int i = 0; i < 3; i++)
+        slots[i] = claim(&f);
+    memset(mpq_ring_slot(f.lane->ring, slots[0])->bytes, 'x', 8);
+    finish(&f, slots[0], MPQ_END_EXCEPTION);
+    finish(&f, slots[1], MPQ_END_DONE);
+    pump(&f, 3);
+    finish(&f, slots[2], MPQ_END_DONE);
+    pump(&f, 3);
+    CHECK(was_settled(&f, 0, MPQ_SETTLE_RETURN));
+    CHECK(was_settled(&f, 1, MPQ_SETTLE_DONE));
+    CHECK(was_settled(&f, 2, MPQ_SETTLE_DONE));
+    CHECK(mpq_lane_settled(f.lane));
+    teardown(&f);
+}
