@@ -9,6 +9,8 @@
 enum {
     FULL_FLIGHT = 64,         /* worth a second exchange while one is under way */
     RESERVE_BYTES = 32 << 20, /* in one exchange */
+    SETTLE_BYTES = 32 << 20,  /* the same the other way */
+    KEPT_BYTES = 64 << 10,    /* of one settlement's buffer */
     LONG_JOB_US = 100000,
     RELIEVE_EVERY_MS = 100,
     FLUSH_AFTER_MS = 5 /* results wait at most this long while the ring is full enough not to wake us */
@@ -164,26 +166,34 @@ void mpq_lane_withdraw(mpq_lane *lane)
 /* Moves what is to be settled into the flight; returns how many settlements it has. */
 static size_t load_flight(mpq_lane *lane, mpq_flight *flight)
 {
-    size_t count = 0;
+    size_t count = 0, bytes = 0;
     uint32_t taken = 0;
-    while (count < MPQ_EXCHANGE_MAX && lane->extras.head) {
+    while (count < MPQ_EXCHANGE_MAX && bytes < SETTLE_BYTES && lane->extras.head) {
         mpq_extra *extra = mpq_extra_list_pop(&lane->extras);
+        bytes += extra->settle.envelope.len;
         lane->settles[count++] = extra->settle;
         mpq_extra_list_append(&flight->extras, extra);
     }
-    while (count < MPQ_EXCHANGE_MAX && taken < lane->pending_count) {
+    while (count < MPQ_EXCHANGE_MAX && bytes < SETTLE_BYTES && taken < lane->pending_count) {
         uint32_t slot = lane->pending[taken++];
         mpq_buf_clear(&lane->settle_bytes[count]);
         if (mpq_lane_settle_slot(lane, slot, &lane->settle_bytes[count], &lane->settles[count]) > 0) {
             mpq_ring_free(lane->feeder, slot);
             continue;
         }
-        count++;
+        bytes += lane->settles[count++].envelope.len;
         flight->slots[flight->slot_count++] = slot;
     }
     lane->pending_count -= taken;
     memmove(lane->pending, lane->pending + taken, lane->pending_count * sizeof *lane->pending);
     return count;
+}
+
+static void free_large_buffers(mpq_lane *lane)
+{
+    for (size_t i = 0; i < MPQ_EXCHANGE_MAX; i++)
+        if (lane->settle_bytes[i].capacity > KEPT_BYTES)
+            mpq_buf_fini(&lane->settle_bytes[i]);
 }
 
 static void send_exchange(mpq_lane *lane)
@@ -208,6 +218,7 @@ static void send_exchange(mpq_lane *lane)
     if (lane->broker->ops->send(lane->broker, &exchange, &err) < 0)
         mpq_lane_down(lane, &err);
     MPQ_CRASH_POINT("dispatcher.send.after");
+    free_large_buffers(lane);
 }
 
 static void log_oddities(mpq_lane *lane)

@@ -411,3 +411,28 @@ TEST(lane_hands_a_job_back_whose_slot_is_damaged)
     CHECK(mpq_lane_settled(f.lane));
     teardown(&f);
 }
+
+/* A command of more than a gigabyte ends the connection to Redis, and would do so again and again. */
+TEST(lane_settles_large_jobs_in_portions)
+{
+    enum { JOBS = 24, BYTES = 5 << 20, PORTION_MAX = 48 << 20 };
+    fixture f;
+    setup_sized(&f, JOBS, 64 << 20);
+    for (uint32_t i = 0; i < JOBS; i++)
+        put(&f.broker->reserved, i, BYTES);
+    pump(&f, 2);
+    uint32_t slot, count = 0;
+    while ((slot = claim(&f)) != MPQ_SLOT_NONE) {
+        finish(&f, slot, MPQ_END_EXCEPTION);
+        count++;
+    }
+    CHECK_INT(count, JOBS);
+    unsigned before = f.broker->sent;
+    pump(&f, 8);
+    CHECK(mpq_lane_settled(f.lane));
+    for (unsigned i = before; i < f.broker->sent; i++)
+        CHECK(f.broker->sends[i % SENDS_KEPT].bytes <= PORTION_MAX);
+    for (uint32_t i = 0; i < JOBS; i++)
+        CHECK(was_settled(&f, i, MPQ_SETTLE_RETRY));
+    teardown(&f);
+}
