@@ -178,7 +178,7 @@ static size_t load_flight(mpq_lane *lane, mpq_flight *flight)
         uint32_t slot = lane->pending[taken++];
         mpq_buf_clear(&lane->settle_bytes[count]);
         if (mpq_lane_settle_slot(lane, slot, &lane->settle_bytes[count], &lane->settles[count]) > 0) {
-            mpq_ring_free(lane->feeder, slot);
+            mpq_lane_free_slot(lane, slot);
             continue;
         }
         bytes += lane->settles[count++].envelope.len;
@@ -238,7 +238,7 @@ static void confirm(mpq_lane *lane, mpq_flight *flight)
 {
     MPQ_CRASH_POINT("dispatcher.receive.before_free");
     for (uint32_t i = 0; i < flight->slot_count; i++)
-        mpq_ring_free(lane->feeder, flight->slots[i]);
+        mpq_lane_free_slot(lane, flight->slots[i]);
     MPQ_CRASH_POINT("dispatcher.receive.freed");
     atomic_fetch_add_explicit(&lane->process->board.shared->settled, flight->slot_count, memory_order_relaxed);
     free_extras(&flight->extras);

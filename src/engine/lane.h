@@ -73,16 +73,21 @@ typedef struct mpq_lane {
     mpq_prefetch prefetch;
     uint32_t workers, idle; /* started workers of this queue, as of the last pump */
     uint64_t youngest_running_us;
-    uint32_t target;        /* see mpq_prefetch_target */
-    bool empty;             /* the broker had nothing more to give when last asked */
-    bool waiting;           /* wait_arm is in force */
-    uint64_t due_at_ms;     /* monotonic; look again then; 0 = nothing known */
-    uint64_t look_at_ms;    /* look again then in any case (sleep_seconds) */
-    uint64_t renew_at_ms;   /* maintenance: renew the lease, take over from dead nodes */
-    uint64_t retry_at_ms;   /* DOWN: next attempt */
-    uint64_t relieve_at_ms; /* not before: give back what waits behind long jobs */
-    uint32_t failures;      /* attempts to attach in a row */
-    mpq_error error;        /* why it is DOWN */
+    uint32_t target;            /* see mpq_prefetch_target */
+    bool empty;                 /* the broker had nothing more to give when last asked */
+    bool waiting;               /* wait_arm is in force */
+    uint64_t due_at_ms;         /* monotonic; look again then; 0 = nothing known */
+    uint64_t look_at_ms;        /* look again then in any case (sleep_seconds) */
+    uint64_t renew_at_ms;       /* maintenance: renew the lease, take over from dead nodes */
+    uint64_t retry_at_ms;       /* DOWN: next attempt */
+    uint64_t relieve_at_ms;     /* not before: give back what waits behind long jobs */
+    uint32_t failures;          /* how often it went down without having been up for long */
+    uint64_t up_since_ms;       /* UP: since when */
+    uint64_t complain_at_ms;    /* not before: say again in the log that it is DOWN */
+    bool complained;            /* and it was not said yet that it is UP again */
+    bool unregistered;          /* the broker has not confirmed our owner name yet */
+    bool known[MPQ_RING_SLOTS]; /* finished slots whose result was logged and measured, though not confirmed yet */
+    mpq_error error;            /* why it is DOWN */
 
     /* scratch for building an exchange */
     mpq_settle settles[MPQ_EXCHANGE_MAX];
@@ -129,6 +134,8 @@ int mpq_lane_maintain(mpq_lane *lane, mpq_error *err);
 /* The settlement of a finished slot; bytes it needs go to `bytes`. 1 = the slot belongs to an epoch that was lost:
  * free it, there is nothing to settle. */
 int mpq_lane_settle_slot(mpq_lane *lane, uint32_t slot, mpq_buf *bytes, mpq_settle *out);
+/* Its settlement is confirmed, or there is none. */
+void mpq_lane_free_slot(mpq_lane *lane, uint32_t slot);
 /* Queues the settlement of a job that is in no slot. `cause` NULL: hand it back, uncounted. */
 void mpq_lane_settle_job(mpq_lane *lane, mpq_slice envelope, const mpq_cause *cause);
 /* Queues: hand back the job with this id. */

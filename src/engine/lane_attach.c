@@ -8,7 +8,13 @@
 #include "crashpoint.h"
 #include "lane.h"
 
-enum { RETRY_FIRST_MS = 50, RETRY_MAX_MS = 250, RENEW_MAX = 256 };
+enum {
+    RETRY_FIRST_MS = 50,
+    RETRY_MAX_MS = 250,
+    WELL_MS = 10000, /* a connection that has lasted so long was a good one */
+    COMPLAIN_EVERY_MS = 60000,
+    RENEW_MAX = 256
+};
 
 /* Never used before on any host, and readable in the store and in the causes of lost jobs. */
 static void choose_owner(mpq_lane *lane)
@@ -83,11 +89,13 @@ static int register_owner(mpq_lane *lane, mpq_buf *held, mpq_error *err)
                                            MPQ_ATTACH_RESUME, held, err);
         if (rc <= 0)
             return rc;
-        mpq_log_write(lane->process->log, MPQ_LEVEL_WARNING,
-                      "the lease of queue \"%s\" was lost: others run what was held here", lane->config->name);
+        if (!lane->unregistered)
+            mpq_log_write(lane->process->log, MPQ_LEVEL_WARNING,
+                          "the lease of queue \"%s\" was lost: others run what was held here", lane->config->name);
         mpq_lane_lost(lane);
     }
     choose_owner(lane);
+    lane->unregistered = true;
     mpq_buf_clear(held);
     MPQ_CRASH_POINT("dispatcher.attach.named");
     return lane->broker->ops->attach(lane->broker, lane->config->name, lane->board->owner, lease_ms, MPQ_ATTACH_FRESH,
@@ -103,16 +111,17 @@ int mpq_lane_attach(mpq_lane *lane, mpq_error *err)
         rc = mpq_error_set_memory(err);
     if (rc == 0) {
         MPQ_CRASH_POINT("dispatcher.attach.registered");
-        lane->forgetful = false;
+        lane->forgetful = lane->unregistered = false;
         match_slots(lane, &held);
         MPQ_CRASH_POINT("dispatcher.attach.matched");
         return_unknown(lane, &held);
         uint64_t now = mpq_clock_monotonic_ms();
         lane->state = MPQ_LANE_UP;
         lane->attached_once = true;
-        if (lane->failures)
+        lane->up_since_ms = now;
+        if (lane->complained)
             mpq_log_write(lane->process->log, MPQ_LEVEL_NOTICE, "queue \"%s\": connected again", lane->config->name);
-        lane->failures = 0;
+        lane->complained = false;
         lane->empty = lane->waiting = false;
         lane->renew_at_ms = now;
         lane->look_at_ms = now + lane->config->sleep_ms;
@@ -154,20 +163,32 @@ static void drop_overflow(mpq_lane *lane)
     lane->overflow_at = 0;
 }
 
+/* One line for each outage, and one a minute as long as it goes on or comes back at once. */
+static void complain(mpq_lane *lane, const mpq_error *why, uint64_t now)
+{
+    if (lane->failures > 0 && now < lane->complain_at_ms)
+        return;
+    mpq_log_write(lane->process->log, MPQ_LEVEL_WARNING, "queue \"%s\": %s; running jobs go on, connecting again",
+                  lane->config->name, why->text);
+    lane->complained = true;
+    lane->complain_at_ms = now + COMPLAIN_EVERY_MS;
+}
+
 void mpq_lane_down(mpq_lane *lane, const mpq_error *why)
 {
+    uint64_t now = mpq_clock_monotonic_ms();
     MPQ_CRASH_POINT("dispatcher.down.before");
     recall_flights(lane);
     drop_overflow(lane);
-    if (lane->failures == 0)
-        mpq_log_write(lane->process->log, MPQ_LEVEL_WARNING, "queue \"%s\": %s; running jobs go on, connecting again",
-                      lane->config->name, why->text);
+    if (lane->state == MPQ_LANE_UP && now - lane->up_since_ms >= WELL_MS)
+        lane->failures = 0;
+    complain(lane, why, now);
     lane->state = MPQ_LANE_DOWN;
     lane->error = *why;
     lane->waiting = false;
     uint32_t pause = RETRY_FIRST_MS << (lane->failures < 3 ? lane->failures : 3);
     lane->failures++;
-    lane->retry_at_ms = mpq_clock_monotonic_ms() + (pause < RETRY_MAX_MS ? pause : RETRY_MAX_MS);
+    lane->retry_at_ms = now + (pause < RETRY_MAX_MS ? pause : RETRY_MAX_MS);
 }
 
 void mpq_lane_lost(mpq_lane *lane)
@@ -178,9 +199,9 @@ void mpq_lane_lost(mpq_lane *lane)
     drop_overflow(lane);
     uint32_t withdrawn = mpq_ring_withdraw(lane->feeder, slots, MPQ_RING_SLOTS);
     for (uint32_t i = 0; i < withdrawn; i++)
-        mpq_ring_free(lane->feeder, slots[i]);
+        mpq_lane_free_slot(lane, slots[i]);
     for (uint32_t i = 0; i < lane->pending_count; i++)
-        mpq_ring_free(lane->feeder, lane->pending[i]);
+        mpq_lane_free_slot(lane, lane->pending[i]);
     lane->pending_count = 0;
     for (mpq_extra *extra; (extra = mpq_extra_list_pop(&lane->extras));)
         mpq_extra_free(extra);

@@ -87,7 +87,7 @@ static int settle_run(mpq_lane *lane, uint32_t index, mpq_buf *bytes, mpq_settle
         cause = read_report(slot);
     if (mpq_retry_decide(&job, &cause, bytes, out, err) < 0)
         return -1;
-    if (slot->end != MPQ_END_DONE)
+    if (slot->end != MPQ_END_DONE && !lane->known[index])
         log_failure(lane, &job, &cause, out);
     return 0;
 }
@@ -112,11 +112,18 @@ int mpq_lane_settle_slot(mpq_lane *lane, uint32_t index, mpq_buf *bytes, mpq_set
     *out = (mpq_settle){.kind = MPQ_SETTLE_RETURN, .id = slot->id};
     if (slot->end == MPQ_END_INTERRUPTED)
         return 0;
-    if (slot->run_us)
+    if (slot->run_us && !lane->known[index])
         mpq_prefetch_measure(&lane->prefetch, slot->run_us);
     if (settle_run(lane, index, bytes, out, &err) < 0)
         hand_back(lane, slot, err.text, out);
+    lane->known[index] = true;
     return 0;
+}
+
+void mpq_lane_free_slot(mpq_lane *lane, uint32_t index)
+{
+    lane->known[index] = false;
+    mpq_ring_free(lane->feeder, index);
 }
 
 static mpq_extra *add_extra(mpq_lane *lane, enum mpq_settle_kind kind, const mpq_id *id)

@@ -436,3 +436,90 @@ TEST(lane_settles_large_jobs_in_portions)
         CHECK(was_settled(&f, i, MPQ_SETTLE_RETRY));
     teardown(&f);
 }
+
+/* -- outages --------------------------------------------------------------------------------------------------- */
+
+static void open_log(fixture *f)
+{
+    char directory[128];
+    snprintf(directory, sizeof directory, "%s/%ld", test_tmpdir(), (long)getpid());
+    if (mpq_log_open(directory, MPQ_LEVEL_DEBUG, false, &f->process.log, &f->err) < 0)
+        test_fail(__FILE__, __LINE__, "%s", f->err.text);
+}
+
+/* Lines of the log with this text. */
+static unsigned logged(const char *text)
+{
+    char command[256], answer[32] = "0";
+    snprintf(command, sizeof command, "cat %s/%ld/mpqueue-*.log | grep -c '%s'", test_tmpdir(), (long)getpid(), text);
+    FILE *out = popen(command, "r");
+    if (!fgets(answer, sizeof answer, out))
+        abort();
+    pclose(out);
+    return (unsigned)atoi(answer);
+}
+
+/* Attaching works, what follows does not: a full disk, a key of the wrong type, too many clients. */
+static void fail_often(fixture *f, bool *fault)
+{
+    *fault = true;
+    for (int i = 0; i < 50; i++) {
+        f->lane->retry_at_ms = 0;
+        pump(f, 2);
+    }
+}
+
+TEST(lane_complains_once_about_a_broker_that_fails_again_and_again)
+{
+    fixture f;
+    setup(&f, 1);
+    open_log(&f);
+    fail_often(&f, &f.broker->send_fails);
+    fail_often(&f, &f.broker->attach_fails);
+    f.broker->send_fails = f.broker->attach_fails = false;
+    fail_often(&f, &f.broker->arm_fails);
+    CHECK(f.lane->retry_at_ms >= mpq_clock_monotonic_ms() + 200);
+    CHECK_INT(logged("running jobs go on"), 1);
+    CHECK_INT(logged("connected again"), 1);
+    f.lane->complain_at_ms = 1; /* a minute later */
+    fail_often(&f, &f.broker->arm_fails);
+    CHECK_INT(logged("running jobs go on"), 2);
+    f.broker->arm_fails = false;
+    f.lane->retry_at_ms = 0;
+    pump(&f, 3);
+    CHECK_INT(f.lane->state, MPQ_LANE_UP);
+    f.lane->up_since_ms -= 10000;
+    f.broker->hint = f.broker->send_fails = true;
+    pump(&f, 3);
+    CHECK_INT(logged("running jobs go on"), 3);
+    CHECK(f.lane->retry_at_ms <= mpq_clock_monotonic_ms() + 50);
+    teardown(&f);
+}
+
+/* However often its settlement has to be sent. */
+TEST(lane_reports_a_failed_job_once)
+{
+    fixture f;
+    setup(&f, 1);
+    open_log(&f);
+    put(&f.broker->reserved, 7, 4);
+    pump(&f, 2);
+    uint32_t slot = claim(&f);
+    mpq_ring_slot(f.lane->ring, slot)->run_us = 1000;
+    f.broker->held[f.broker->held_count++] = id_of(7);
+    finish(&f, slot, MPQ_END_EXCEPTION);
+    fail_often(&f, &f.broker->send_fails);
+    f.broker->send_fails = false;
+    f.lane->retry_at_ms = 0;
+    pump(&f, 2);
+    CHECK(was_settled(&f, 7, MPQ_SETTLE_RETRY));
+    CHECK_INT(logged("failed, run"), 1);
+    put(&f.broker->reserved, 8, 4);
+    f.broker->hint = true;
+    pump(&f, 3);
+    CHECK_INT(claim(&f), slot);
+    finish(&f, slot, MPQ_END_EXCEPTION);
+    pump(&f, 2);
+    CHECK_INT(logged("failed, run"), 2);
+    teardown(&f);
+}
