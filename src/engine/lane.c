@@ -456,8 +456,10 @@ int mpq_lane_detach(mpq_lane *lane, mpq_error *err)
     if (lane->state != MPQ_LANE_UP)
         return mpq_error_set(err, lane->error.kind ? lane->error.kind : MPQ_ERROR_CONNECT, "%s", lane->error.text);
     MPQ_CRASH_POINT("dispatcher.detach.before");
-    if (lane->broker->ops->detach(lane->broker, err) < 0)
+    if (lane->broker->ops->detach(lane->broker, err) < 0) {
+        mpq_lane_down(lane, err);
         return -1;
+    }
     MPQ_CRASH_POINT("dispatcher.detach.done");
     lane->board->owner[0] = '\0';
     lane->state = MPQ_LANE_CLOSED;

@@ -523,3 +523,24 @@ TEST(lane_reports_a_failed_job_once)
     CHECK_INT(logged("failed, run"), 2);
     teardown(&f);
 }
+
+/* Its connection is gone then, and only another attach makes it possible to try again. */
+TEST(lane_attaches_again_when_it_could_not_detach)
+{
+    fixture f;
+    setup(&f, 1);
+    pump(&f, 2);
+    atomic_store(&f.process.board.shared->stopping, 2);
+    pump(&f, 2);
+    f.broker->detach_fails = true;
+    CHECK_INT(mpq_lane_detach(f.lane, &f.err), -1);
+    CHECK_INT(f.lane->state, MPQ_LANE_DOWN);
+    f.broker->detach_fails = false;
+    f.lane->retry_at_ms = 0;
+    pump(&f, 2);
+    CHECK(mpq_lane_settled(f.lane));
+    CHECK_INT(mpq_lane_detach(f.lane, &f.err), 0);
+    CHECK_INT(f.lane->state, MPQ_LANE_CLOSED);
+    CHECK_INT(f.broker->attaches, 2);
+    teardown(&f);
+}
