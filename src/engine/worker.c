@@ -30,8 +30,9 @@ static void on_interrupt(int number)
 {
     (void)number;
     int saved = errno;
-    uint64_t asked = atomic_load(&signal_entry->interrupt);
-    if (asked >> 8 == atomic_load(&signal_entry->run_token) && (asked & 0xff) == MPQ_INTERRUPT_TIMEOUT)
+    mpq_board_worker *entry = signal_entry;
+    uint64_t asked = entry ? atomic_load(&entry->interrupt) : MPQ_INTERRUPT_NONE;
+    if (entry && asked >> 8 == atomic_load(&entry->run_token) && (asked & 0xff) == MPQ_INTERRUPT_TIMEOUT)
         signal_host->interrupt(signal_host->self);
     errno = saved;
 }
@@ -247,7 +248,7 @@ static void distribute(mpq_worker *worker)
     mpq_buf_fini(&report);
 }
 
-int mpq_worker_run(mpq_process *process, uint32_t index, mpq_error *err)
+static int run_to_end(mpq_process *process, uint32_t index, mpq_error *err)
 {
     mpq_worker worker;
     char tag[MPQ_QUEUE_NAME_MAX + 16];
@@ -261,4 +262,11 @@ int mpq_worker_run(mpq_process *process, uint32_t index, mpq_error *err)
         return mpq_worker_grab(&worker, err);
     distribute(&worker);
     return 0;
+}
+
+int mpq_worker_run(mpq_process *process, uint32_t index, mpq_error *err)
+{
+    int status = run_to_end(process, index, err);
+    signal_entry = NULL; /* the board is let go of before the process ends, and signals come until then */
+    return status;
 }
