@@ -149,7 +149,7 @@ static void close_board(mpq_manager *manager)
     bool never_ready = !manager->dispatcher.ever_ready;
     bool nothing_held = manager->dispatcher.detached || (never_ready && !board->legacy && !names_an_owner(board->file));
     if (never_ready && board->legacy)
-        mpq_leftover_put_back(manager->self->config, board->legacy);
+        mpq_leftover_put_back(manager->self->config, board->legacy, board->file);
     mpq_board_close(board, manager->self->config, nothing_held);
     memset(board, 0, sizeof *board);
 }
