@@ -1,12 +1,12 @@
 #include "death.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include "clock.h"
 #include "crashpoint.h"
+#include "group.h"
 
 /* Everything the cause points to. */
 typedef struct story {
@@ -153,8 +153,8 @@ static void give_back(mpq_board_worker *entry)
 static void end_programs(const mpq_death *death)
 {
     bool clean = death->status_known && WIFEXITED(death->status) && WEXITSTATUS(death->status) == 0;
-    if (!clean && death->pid > 1)
-        kill(-death->pid, SIGKILL);
+    if (!clean)
+        mpq_group_end(death->pid);
 }
 
 bool mpq_death_settle(mpq_process *self, const mpq_death *death, mpq_id *id)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "group.h"
 #include "pidfile.h"
 #include "procfs.h"
 
@@ -42,8 +43,10 @@ static unsigned end_all(const mpq_board_file *dead, bool kill_them)
 {
     unsigned left = end_one(dead->dispatcher_pid, dead->dispatcher_born, kill_them) +
                     end_one(dead->template_pid, dead->template_born, kill_them);
-    for (uint32_t i = 0; i < dead->worker_capacity; i++)
+    for (uint32_t i = 0; i < dead->worker_capacity; i++) {
         left += end_one(dead->workers[i].pid, dead->workers[i].pid_born, kill_them);
+        left += (unsigned)mpq_group_end_orphans(dead->workers[i].pid, dead->workers[i].pid_born);
+    }
     return left;
 }
 

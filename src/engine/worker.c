@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "crashpoint.h"
+#include "group.h"
 #include "signals.h"
 #include "spawn.h"
 
@@ -113,6 +114,14 @@ static void begin_run(mpq_worker *worker, const mpq_job *job)
     publish_deadline(worker, now, job->timeout_ms);
 }
 
+/* A run that was ended by force is over with all that it has started. Others may be waiting for one of those: helpers
+ * that worker_start had opened. So the worker does not go on without them. */
+static void end_programs(mpq_worker *worker, const mpq_outcome *outcome)
+{
+    if ((outcome->end == MPQ_END_TIMEOUT || outcome->leave) && mpq_group_end_others() > 0)
+        worker->recycle = true;
+}
+
 static void end_run(mpq_worker *worker)
 {
     atomic_fetch_add(&worker->entry->run_token, 1);
@@ -154,6 +163,7 @@ enum mpq_end mpq_worker_run_job(mpq_worker *worker, const mpq_job *job, uint64_t
     if (getpid() != worker->pid)
         _exit(outcome.end == MPQ_END_EXIT ? outcome.cause.code : 0); /* a process that the job has forked */
     MPQ_CRASH_POINT("worker.run.after");
+    end_programs(worker, &outcome);
     uint64_t for_us = mpq_clock_monotonic_us() - started_us;
     if (outcome.end != MPQ_END_DONE) {
         complete_cause(worker, job, mpq_clock_wall_ms() - for_us / 1000, &outcome);
