@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "control_wire.h"
 #include "pidfile.h"
+#include "procfs.h"
 
 enum { ANSWER_FOR_MS = 5000, LOOK_EVERY_MS = 20, STOP_EXTRA_MS = 10000, RELOAD_EXTRA_MS = 10000 };
 
@@ -132,7 +133,8 @@ static int ask(const mpq_config *config, pid_t pid, enum mpq_control_command com
     return outcome;
 }
 
-static int await_end(const mpq_config *config, pid_t pid, uint32_t timeout_ms, mpq_error *err)
+/* Until the process is gone, not only its lock: between the two it ends what the embedder has to end. */
+static int await_end(const mpq_config *config, pid_t pid, uint64_t born, uint32_t timeout_ms, mpq_error *err)
 {
     uint64_t until_ms = mpq_clock_monotonic_ms() + timeout_ms;
     struct timespec pause = {.tv_nsec = LOOK_EVERY_MS * 1000000L};
@@ -140,7 +142,7 @@ static int await_end(const mpq_config *config, pid_t pid, uint32_t timeout_ms, m
         pid_t holder = mpq_pidfile_holder(config, err);
         if (holder < 0)
             return -1;
-        if (holder != pid)
+        if (holder != pid && (born == 0 || mpq_procfs_born(pid) != born))
             return 0;
         if (mpq_clock_monotonic_ms() >= until_ms)
             return mpq_error_set(err, MPQ_ERROR_STATE, "service \"%s\" (pid %ld) has not ended within %g s",
@@ -155,14 +157,13 @@ int mpq_control_stop(const mpq_config *config, uint32_t timeout_ms, mpq_error *e
     pid_t pid = mpq_pidfile_holder(config, err);
     if (pid <= 0)
         return pid < 0 ? -1 : 1;
+    uint64_t born = mpq_procfs_born(pid);
     int outcome = ask(config, pid, MPQ_CONTROL_STOP, ANSWER_FOR_MS, NULL, err);
-    if (outcome < 0 && mpq_pidfile_holder(config, NULL) != pid)
-        return 0;
-    if (outcome < 0)
+    if (outcome < 0 && mpq_pidfile_holder(config, NULL) == pid)
         return -1;
     if (outcome == UNREACHABLE && kill(pid, SIGTERM) < 0 && errno != ESRCH)
         return mpq_error_set_errno(err, errno, "can't signal service \"%s\" (pid %ld)", config->name, (long)pid);
-    return await_end(config, pid, timeout_ms ? timeout_ms : config->stop_timeout_ms + STOP_EXTRA_MS, err);
+    return await_end(config, pid, born, timeout_ms ? timeout_ms : config->stop_timeout_ms + STOP_EXTRA_MS, err);
 }
 
 int mpq_control_reload(const mpq_config *config, mpq_error *err)

@@ -25,9 +25,12 @@ foreach (['loop', 'sleeps', 'callbacks', new Limited] as $i => $job) {
     echo $for >= 0.2 && $for < 2 ? "in time\n" : "took $for\n";
 }
 var_dump($service->stop());
+$lines = [];
 foreach (MPQueue\Queue::failed('q') as $record) {
-    echo count($record['causes']), ' ', $record['causes'][0]['end'], ' ', $record['causes'][0]['class'], ' ', $record['causes'][0]['message'], "\n";
+    $lines[] = count($record['causes']) . ' ' . $record['causes'][0]['end'] . ' ' . $record['causes'][0]['class'] . ' ' . $record['causes'][0]['message'];
 }
+sort($lines); // the records are in no order
+echo implode("\n", $lines), "\n";
 echo implode("\n", $service->notes()), "\n";
 --EXPECT--
 in time
