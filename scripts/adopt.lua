@@ -33,9 +33,12 @@ for first = 1, #names, 1000 do
 end
 call('ZREMRANGEBYSCORE', retired, '-inf', now - 3600000)
 
+-- Where our own lease has ended, too, the store was away, and nobody's ended lease says that its owner is dead.
 if dead == '' then
-    local ended = call('ZRANGEBYSCORE', nodes, '-inf', now, 'LIMIT', 0, 2)
-    dead = ended[1] == me and ended[2] or ended[1]
+    if tonumber(call('ZSCORE', nodes, me) or '0') <= now then
+        return {ok = 'NOBODY'}
+    end
+    dead = call('ZRANGEBYSCORE', nodes, '-inf', now, 'LIMIT', 0, 1)[1]
 end
 if not dead or dead == me or not call('ZSCORE', nodes, dead) then
     return {ok = 'NOBODY'}

@@ -384,6 +384,8 @@ static mpq_memory_owner *find_dead(const mpq_memory_queue *queue, const mpq_memo
         mpq_memory_owner *owner = mpq_memory_queue_owner(queue, dead);
         return owner == us ? NULL : owner;
     }
+    if (us->lease_until_ms <= now_ms)
+        return NULL;
     for (mpq_memory_owner *owner = queue->owners; owner; owner = owner->next)
         if (owner != us && (owner->retired || owner->lease_until_ms <= now_ms))
             return owner;

@@ -240,13 +240,28 @@ static int move_jobs(mpq_sqlite_broker *broker, int64_t dead, mpq_batch *out, mp
     return mpq_sqlite_run(db, NULL, rc == 1 ? MPQ_SQL_OWNER_DROP : MPQ_SQL_OWNER_RETIRE, err, "i", dead);
 }
 
+/* 1 = our own lease has ended, so everybody's may have, while nobody could renew it. */
+static int check_own_lease(mpq_sqlite_broker *broker, mpq_error *err)
+{
+    int64_t until_ms = 0;
+    if (!broker->owner)
+        return fail_unbound(broker, "adopt", err);
+    if (mpq_sqlite_connect(&broker->db, "adopt", err) < 0 ||
+        mpq_sqlite_value(&broker->db, &until_ms, MPQ_SQL_OWNER_LEASE, err, "i", broker->owner) < 0)
+        return -1;
+    return until_ms <= (int64_t)mpq_clock_wall_ms();
+}
+
 int mpq_sqlite_adopt(mpq_broker *head, const char *dead, mpq_batch *out, mpq_error *err)
 {
     mpq_sqlite_broker *broker = (mpq_sqlite_broker *)head;
     mpq_sqlite_queue queue;
     int64_t owner;
     mpq_batch_clear(out);
-    int rc = mpq_sqlite_begin_as_owner(broker, "adopt", &queue, err);
+    int rc = dead ? 0 : check_own_lease(broker, err);
+    if (rc != 0)
+        return rc;
+    rc = mpq_sqlite_begin_as_owner(broker, "adopt", &queue, err);
     if (rc != 0) {
         out->lost = rc > 0;
         return rc;

@@ -79,6 +79,7 @@ typedef struct mpq_lane {
     uint64_t due_at_ms;         /* monotonic; look again then; 0 = nothing known */
     uint64_t look_at_ms;        /* look again then in any case (sleep_seconds) */
     uint64_t renew_at_ms;       /* maintenance: renew the lease, take over from dead nodes */
+    uint64_t adopt_at_ms;       /* not before: others may need as long as a lease to come back, too */
     uint64_t retry_at_ms;       /* DOWN: next attempt */
     uint64_t relieve_at_ms;     /* not before: give back what waits behind long jobs */
     uint32_t failures;          /* how often it went down without having been up for long */
@@ -125,7 +126,9 @@ int mpq_lane_attach(mpq_lane *lane, mpq_error *err);
 void mpq_lane_lost(mpq_lane *lane);
 /* The connection broke: what was under way has to be sent again. */
 void mpq_lane_down(mpq_lane *lane, const mpq_error *why);
-/* Renews the lease, those of grab workers, and takes over the jobs of dead owners. Only with no exchange under way. */
+/* Renews the lease, those of grab workers, and takes over the jobs of dead owners: at once of those known to be dead,
+ * and of those whose lease has ended when we have been attached for as long as a lease. Only with no exchange under
+ * way. */
 int mpq_lane_maintain(mpq_lane *lane, mpq_error *err);
 
 /* -- lane_settle.c: from outcomes to settlements ---------------------------------------------------------------------

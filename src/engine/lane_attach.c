@@ -124,6 +124,7 @@ int mpq_lane_attach(mpq_lane *lane, mpq_error *err)
         lane->complained = false;
         lane->empty = lane->waiting = false;
         lane->renew_at_ms = now;
+        lane->adopt_at_ms = now + lane->process->config->lease_ms;
         lane->look_at_ms = now + lane->config->sleep_ms;
     }
     mpq_buf_fini(&held);
@@ -366,6 +367,8 @@ int mpq_lane_maintain(mpq_lane *lane, mpq_error *err)
     lane->legacy_taken = true;
     if (lane->config->mode == MPQ_MODE_GRAB && maintain_grab_workers(lane, err) < 0)
         return -1;
+    if (mpq_clock_monotonic_ms() < lane->adopt_at_ms)
+        return 0;
     takeover from = {.all_counted = true};
     from.cause =
         lost_cause(lane, MPQ_END_NODE_LOST, "the node that ran the job lost its lease (dead, frozen or cut off)");

@@ -180,6 +180,22 @@ CASE(nobody_takes_over_itself)
     CHECK_STR(settle(a, done(1)), "");
 }
 
+/* After an outage of the store everybody's lease has ended. */
+CASE(nobody_is_taken_over_by_one_whose_own_lease_has_ended)
+{
+    push_range(producer(), "q", 1, 2);
+    mpq_broker *a = consumer("q", "a:1", 60), *b = consumer("q", "b:1", 60);
+    CHECK_STR(take(a, 2), "1 2");
+    pause_ms(150);
+    CHECK_STR(adopt(b, NULL), "nobody");
+    CHECK_STR(adopt(b, NULL), "nobody");
+    CHECK_STR(settle(a, done(1)), "");
+    CHECK(attach(b, "q", "b:2", LONG_LEASE_MS, MPQ_ATTACH_FRESH, NULL) == 0);
+    pause_ms(150);
+    CHECK_STR(adopt(b, NULL), "b:1: ");
+    CHECK_STR(adopt(b, NULL), "a:1: 2");
+}
+
 CASE(owners_of_other_queues_are_left_alone)
 {
     mpq_broker *p = producer();

@@ -544,3 +544,25 @@ TEST(lane_attaches_again_when_it_could_not_detach)
     CHECK_INT(f.broker->attaches, 2);
     teardown(&f);
 }
+
+/* The first to come back after an outage of the broker finds everybody's lease ended. */
+TEST(lane_lets_others_come_back_before_it_takes_over)
+{
+    fixture f;
+    setup(&f, 1);
+    for (int outage = 0; outage < 2; outage++) {
+        unsigned before = f.broker->adopted;
+        for (int i = 0; i < 5; i++) {
+            f.lane->renew_at_ms = 0;
+            pump(&f, 2);
+        }
+        CHECK_INT(f.broker->adopted, before);
+        CHECK(f.lane->adopt_at_ms <= mpq_clock_monotonic_ms() + f.config.lease_ms);
+        f.lane->adopt_at_ms = f.lane->renew_at_ms = 0;
+        pump(&f, 2);
+        CHECK(f.broker->adopted > before);
+        mpq_lane_down(f.lane, &(mpq_error){.text = "an outage"});
+        f.lane->retry_at_ms = 0;
+    }
+    teardown(&f);
+}
