@@ -566,3 +566,18 @@ TEST(lane_lets_others_come_back_before_it_takes_over)
     }
     teardown(&f);
 }
+
+/* -- workers --------------------------------------------------------------------------------------------------- */
+
+/* Its result may be in the ring without anybody knowing, and what waited for it is to be handed back. */
+TEST(death_of_a_worker_wakes_the_dispatcher)
+{
+    fixture f;
+    mpq_id id;
+    uint64_t wakes = 0;
+    setup(&f, 1);
+    mpq_death death = {.status_known = true};
+    CHECK(!mpq_death_settle(&f.process, &death, &id));
+    CHECK_INT(read(f.process.board.dispatcher_wake_fd, &wakes, sizeof wakes), sizeof wakes);
+    teardown(&f);
+}
