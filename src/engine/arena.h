@@ -7,7 +7,7 @@
 
 #include "base.h"
 
-#define MPQ_ARENA_ALLOCATIONS 512
+#define MPQ_ARENA_ALLOCATIONS 2048
 #define MPQ_ARENA_NONE UINT64_MAX
 
 typedef struct mpq_arena_extent {

@@ -51,6 +51,7 @@ struct mpq_ring {
     _Alignas(64) _Atomic uint64_t naps; /* how often a worker went to sleep */
     _Atomic uint32_t bell;              /* the futex workers sleep on: changes with every wake-up */
     _Atomic uint32_t kicks;
+    _Atomic uint32_t used; /* slots from here on were never posted: nobody touches their memory */
     _Alignas(64) _Atomic uint64_t done[DONE_WORDS];
     _Alignas(64) _Atomic uint64_t wanted; /* number of the dispatcher's sleep << 32 | low water + 1, 0 = awake */
     _Alignas(64) _Atomic uint32_t index[MPQ_RING_SLOTS];
@@ -132,8 +133,8 @@ enum mpq_slot_state mpq_ring_slot_state(const mpq_ring *ring, uint32_t slot, uin
 
 uint32_t mpq_ring_occupied(const mpq_ring *ring, uint32_t *slots, uint32_t max)
 {
-    uint32_t count = 0;
-    for (uint32_t slot = 0; slot < MPQ_RING_SLOTS && count < max; slot++)
+    uint32_t count = 0, used = atomic_load(&ring->used);
+    for (uint32_t slot = 0; slot < used && count < max; slot++)
         if (state_of(load_state(ring, slot)) != MPQ_SLOT_FREE)
             slots[count++] = slot;
     return count;
@@ -203,7 +204,8 @@ static void announce(mpq_ring *ring, uint32_t slot)
 static int restore_slot(mpq_ring_feeder *feeder, uint32_t slot)
 {
     const mpq_slot *at = &feeder->ring->slots[slot];
-    enum mpq_slot_state state = state_of(load_state(feeder->ring, slot));
+    bool is_used = slot < atomic_load(&feeder->ring->used);
+    enum mpq_slot_state state = is_used ? state_of(load_state(feeder->ring, slot)) : MPQ_SLOT_FREE;
     if (state == MPQ_SLOT_FREE) {
         feeder->free[feeder->free_count++] = slot;
         return 0;
@@ -301,6 +303,8 @@ int mpq_ring_post(mpq_ring_feeder *feeder, mpq_slice envelope, uint32_t epoch, u
     if (store_envelope(feeder, slot, envelope) != 0)
         return 1;
     feeder->free_count--;
+    if (number >= atomic_load_explicit(&ring->used, memory_order_relaxed))
+        atomic_store(&ring->used, number + 1);
     store_id(slot, envelope);
     slot->epoch = epoch;
     slot->reserved_at_ms = reserved_at_ms;
@@ -452,8 +456,8 @@ void mpq_ring_kick(mpq_ring *ring)
 
 uint32_t mpq_ring_claimed_by(mpq_ring *ring, uint32_t worker)
 {
-    uint32_t claimed = MPQ_SLOT_NONE;
-    for (uint32_t slot = 0; slot < MPQ_RING_SLOTS; slot++) {
+    uint32_t claimed = MPQ_SLOT_NONE, used = atomic_load(&ring->used);
+    for (uint32_t slot = 0; slot < used; slot++) {
         uint64_t word = load_state(ring, slot);
         if (worker_of(word) != worker)
             continue;

@@ -22,7 +22,7 @@
 #include "codec.h"
 #include "job.h"
 
-#define MPQ_RING_SLOTS 512
+#define MPQ_RING_SLOTS 2048 /* for the most workers, what is prefetched and what is not settled yet */
 #define MPQ_SLOT_INLINE_BYTES 1024
 #define MPQ_SLOT_NONE UINT32_MAX
 

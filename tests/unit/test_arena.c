@@ -5,7 +5,7 @@
 #include "arena.h"
 #include "test.h"
 
-enum { PAGE = 4096, PAGES = 1024 };
+enum { PAGE = 4096, PAGES = 4096 };
 
 static char *memory;
 

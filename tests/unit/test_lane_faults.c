@@ -581,3 +581,25 @@ TEST(death_of_a_worker_wakes_the_dispatcher)
     CHECK_INT(read(f.process.board.dispatcher_wake_fd, &wakes, sizeof wakes), sizeof wakes);
     teardown(&f);
 }
+
+/* Every one of the most workers that can be configured has a job at the same time. */
+TEST(lane_keeps_the_most_workers_busy)
+{
+    fixture f;
+    setup(&f, MPQ_WORKERS_MAX);
+    uint32_t claimed = 0, number = 0;
+    for (int i = 0; i < 20; i++) {
+        for (int j = 0; j < 200; j++)
+            put(&f.broker->reserved, number++, 4);
+        f.broker->hint = true;
+        mpq_lane_woken(f.lane);
+        pump(&f, 2);
+        for (uint32_t slot; claimed < MPQ_WORKERS_MAX && (slot = claim(&f)) != MPQ_SLOT_NONE; claimed++) {
+            mpq_board_worker *worker = &f.process.board.file->workers[claimed];
+            atomic_store(&worker->state, MPQ_WORKER_BUSY);
+            atomic_store(&worker->run_token, 1);
+        }
+    }
+    CHECK_INT(claimed, MPQ_WORKERS_MAX);
+    teardown(&f);
+}
