@@ -85,7 +85,7 @@ static cell *add_cell(enum store store, enum cell_scenario scenario, enum cell_f
         abort();
     cell *at = &self.cells[self.count];
     *at = (cell){.redis_path = store == REDIS ? self.server.socket_path : NULL, .scenario = scenario, .fault = fault};
-    snprintf(at->name, sizeof at->name, "%c%c%zu", store_names[store][0], cell_fault_names[fault][0], self.count);
+    snprintf(at->name, sizeof at->name, "%c%d-%zu", store_names[store][0], (int)fault, self.count);
     self.count++;
     return at;
 }
@@ -108,7 +108,7 @@ static void print_cell(size_t i)
            calm ? "" : mpq_crash_point_name(at->site));
     printf("%s#%u, %s: %u jobs, %u extra of %u, %u starts%s, %.1f s%s%s\n", calm ? "" : " ", at->nth,
            cell_scenario_names[at->scenario], result->jobs, result->extra, result->allowed, result->starts,
-           at->fault == CELL_LOST_ANSWER && result->lost_answers == 0 ? ", nothing lost" : "", result->ms / 1000.0,
+           at->fault >= CELL_LOST_ANSWER && result->losses == 0 ? ", nothing lost" : "", result->ms / 1000.0,
            result->problems ? ": " : "", result->problem);
     fflush(stdout);
 }
@@ -256,7 +256,7 @@ static bool has_its_turn(enum store store, enum cell_fault fault, size_t pair)
 {
     if (wants_all())
         return true;
-    size_t faults = store == REDIS ? 4 : 2;
+    size_t faults = store == REDIS ? 5 : 2;
     return pair % faults == (size_t)fault - CELL_KILL;
 }
 
@@ -349,6 +349,11 @@ TEST(matrix_redis_reset)
 TEST(matrix_redis_lost_answer)
 {
     run_fault(REDIS, CELL_LOST_ANSWER);
+}
+
+TEST(matrix_redis_lost_request)
+{
+    run_fault(REDIS, CELL_LOST_REQUEST);
 }
 
 TEST(matrix_sqlite_calm)

@@ -90,7 +90,7 @@ static void check_loses(void)
     CHECK_INT(redis->err, REDIS_ERR_EOF);
     CHECK_INT(redis_command_int(&server, "GET n"), 1); /* but it has happened */
     CHECK_INT(ask(other, "EVAL return(redis.call('incr','n')) 0"), 2);
-    CHECK_INT(proxy_lost_answers(&between), 1);
+    CHECK_INT(proxy_losses(&between), 1);
     redisFree(other);
     tear_down(redis);
 }
@@ -102,6 +102,29 @@ TEST(proxy_loses_one_answer)
     set_up();
     if (!test_failed())
         check_loses();
+}
+
+static void check_loses_request(void)
+{
+    redisContext *redis = dial();
+    redisAppendCommand(redis, "INCR n");
+    CHECK(proxy_lose_request(&between, 0));
+    CHECK_INT(ask(redis, "INCR n"), 1);
+    CHECK_INT(ask(redis, "EVAL return(redis.call('incr','n')) 0"), 2); /* the answer of the second INCR */
+    void *reply = NULL;
+    CHECK_INT(redisGetReply(redis, &reply), REDIS_ERR);
+    CHECK_INT(redis_command_int(&server, "GET n"), 2);
+    CHECK_INT(proxy_losses(&between), 1);
+    tear_down(redis);
+}
+
+TEST(proxy_loses_one_request)
+{
+    if (!redis_server_available())
+        SKIP("no redis-server");
+    set_up();
+    if (!test_failed())
+        check_loses_request();
 }
 
 static void check_second_of_two(void)

@@ -35,7 +35,7 @@ enum {
 };
 
 const char *const cell_scenario_names[CELL_SCENARIOS] = {"stopped", "reloaded", "cut", "killed", "lease"};
-const char *const cell_fault_names[CELL_FAULTS] = {"calm", "kill", "freeze", "reset", "lost-answer"};
+const char *const cell_fault_names[CELL_FAULTS] = {"calm", "kill", "freeze", "reset", "lost-answer", "lost-request"};
 const char *const cell_role_names[CELL_ROLES] = {"manager", "dispatcher", "template", "worker", "producer"};
 
 static const char *const queue_names[LEDGER_QUEUES] = {"q", "g"};
@@ -156,8 +156,10 @@ static void disturb(void *arg)
     (void)arg;
     if (self.cell->fault == CELL_RESET)
         proxy_cut(&self.proxy, 0);
-    else
+    else if (self.cell->fault == CELL_LOST_ANSWER)
         proxy_lose_answer(&self.proxy, talks_to_store() ? getpid() : 0);
+    else
+        proxy_lose_request(&self.proxy, talks_to_store() ? getpid() : 0);
 }
 
 static void arm(void)
@@ -165,7 +167,8 @@ static void arm(void)
     static const enum mpq_crash_action actions[CELL_FAULTS] = {[CELL_KILL] = MPQ_CRASH_KILL,
                                                                [CELL_FREEZE] = MPQ_CRASH_STOP,
                                                                [CELL_RESET] = MPQ_CRASH_CALL,
-                                                               [CELL_LOST_ANSWER] = MPQ_CRASH_CALL};
+                                                               [CELL_LOST_ANSWER] = MPQ_CRASH_CALL,
+                                                               [CELL_LOST_REQUEST] = MPQ_CRASH_CALL};
     if (self.cell->fault != CELL_CALM)
         mpq_crash_arm(self.plan, self.cell->site, (uint32_t)self.cell->role, actions[self.cell->fault], self.cell->nth);
 }
@@ -519,30 +522,38 @@ static bool names_strike(const char *prefix)
     return strncmp(mpq_crash_point_name(self.cell->site), prefix, strlen(prefix)) == 0;
 }
 
-/* Runs beyond the first that are explained. A job that BLMOVE has delivered runs before it is claimed: one for each
- * consumer may be run again when its dispatcher or connection ends just then. What a dispatcher had taken over from a
- * dead worker and not settled yet is handed back as it was. A start that fails breaks off what its workers run. A
- * service that is killed whole forgets what is finished and not settled. Owners that lose their lease lose all they
- * have. */
+/* Jobs that have killed their worker once too often. */
+static uint32_t count_kills(void)
+{
+    uint32_t kills = 0;
+    for (uint32_t i = 0; i < JOBS; i++)
+        kills += atomic_load(&self.ledger->jobs[i].killed) > 1;
+    return kills;
+}
+
+/* Runs beyond the first that are explained. A job that BLMOVE has delivered begins to run before its claim is answered:
+ * one of each consumer is run again if the claim never arrives. What a dispatcher had taken over from a dead worker and
+ * not settled yet is handed back as it was. A start that fails breaks off what its workers run. A service that is
+ * killed whole forgets what is finished and not settled. Owners that lose their lease lose all they have. */
 static uint32_t allowed_runs(void)
 {
     const cell *plan = self.cell;
     bool sqlite = !plan->redis_path;
     uint32_t allowed = self.failed_starts * WORKERS;
-    if (plan->scenario == CELL_CUT)
+    if (plan->scenario == CELL_CUT || plan->fault == CELL_RESET)
         allowed += LEDGER_QUEUES;
     if (plan->scenario == CELL_KILLED || plan->scenario == CELL_LEASE)
         allowed += JOBS;
     if (plan->fault == CELL_KILL && plan->role == CELL_MANAGER && !names_strike("manager.child."))
         allowed += JOBS;
     if (plan->fault == CELL_KILL && plan->role == CELL_DISPATCHER)
-        allowed += 1;
+        allowed += count_kills() > 0;
     if (plan->fault == CELL_KILL && plan->role == CELL_WORKER)
         allowed += 1;
     if (plan->fault == CELL_FREEZE && (plan->role == CELL_DISPATCHER || (sqlite && names_strike("store."))))
         allowed += JOBS;
-    if (plan->fault == CELL_RESET || plan->fault == CELL_LOST_ANSWER)
-        allowed += LEDGER_QUEUES;
+    if (plan->fault == CELL_LOST_REQUEST)
+        allowed += 1;
     return allowed;
 }
 
@@ -743,8 +754,8 @@ static void clear_away(void)
 {
     pid_t pids[64];
     if (self.cell->redis_path) {
-        int lost = proxy_lost_answers(&self.proxy);
-        self.result->lost_answers = lost > 0 ? (uint32_t)lost : 0;
+        int lost = proxy_losses(&self.proxy);
+        self.result->losses = lost > 0 ? (uint32_t)lost : 0;
         proxy_stop(&self.proxy);
     }
     size_t left = fake_service_left(1000);

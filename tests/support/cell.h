@@ -22,7 +22,7 @@ enum cell_scenario {
     CELL_SCENARIOS
 };
 
-enum cell_fault { CELL_CALM, CELL_KILL, CELL_FREEZE, CELL_RESET, CELL_LOST_ANSWER, CELL_FAULTS };
+enum cell_fault { CELL_CALM, CELL_KILL, CELL_FREEZE, CELL_RESET, CELL_LOST_ANSWER, CELL_LOST_REQUEST, CELL_FAULTS };
 
 enum cell_role { CELL_MANAGER, CELL_DISPATCHER, CELL_TEMPLATE, CELL_WORKER, CELL_PRODUCER, CELL_ROLES };
 
@@ -43,7 +43,7 @@ typedef struct cell_result {
     uint32_t extra;   /* runs that a world without faults would not have had */
     uint32_t allowed; /* that many are explained by the scenario and the fault */
     uint32_t starts;
-    uint32_t lost_answers;
+    uint32_t losses; /* requests or answers that were lost */
     uint32_t ms;
     uint32_t problems;
     char problem[600]; /* the first ones */

@@ -17,7 +17,7 @@
 
 enum { PAIRS = 64, READ_BYTES = 65536, ANSWER_MS = 5000 };
 
-enum command { CUT, LOSE, DELAY, SILENCE, LOST };
+enum command { CUT, LOSE_ANSWER, LOSE_REQUEST, DELAY, SILENCE, LOST };
 
 typedef struct order {
     enum command command;
@@ -45,7 +45,7 @@ static struct {
     pair pairs[PAIRS];
     uint32_t delay_ms;
     bool silent;
-    bool losing;
+    enum command losing; /* CUT = nothing */
     pid_t losing_pid;
     int32_t lost;
 } self;
@@ -179,18 +179,32 @@ static bool give(int fd, stream *way)
     return put >= 0 || errno == EAGAIN || errno == EINTR;
 }
 
-static void pass_requests(pair *at)
+static bool is_meant(const pair *at, size_t len)
+{
+    return self.losing != CUT && !at->lose && (self.losing_pid == 0 || self.losing_pid == at->pid) &&
+           changes_something(at->requests.in.data, len);
+}
+
+/* False when the pair was dropped. */
+static bool pass_requests(pair *at)
 {
     stream *way = &at->requests;
     for (size_t len; way->in.len > 0 && (len = frame(way->in.data, way->in.len)) > 0; consume(&way->in, len)) {
         at->request_count++;
-        if (self.losing && !at->lose && (self.losing_pid == 0 || self.losing_pid == at->pid) &&
-            changes_something(way->in.data, len)) {
+        if (is_meant(at, len)) {
+            bool request_too = self.losing == LOSE_REQUEST;
+            self.losing = CUT;
             at->lose = at->request_count;
-            self.losing = false;
+            if (request_too) {
+                self.lost++;
+                give(at->server, way); /* the requests before it */
+                drop(at);
+                return false;
+            }
         }
         mpq_buf_append(&way->out, way->in.data, len);
     }
+    return true;
 }
 
 /* False when the pair was dropped. */
@@ -218,8 +232,7 @@ static void serve(pair *at, short client, short server)
         alive = take(at->client, &at->requests.in);
     if (alive && server & (POLLIN | POLLHUP | POLLERR))
         alive = take(at->server, &at->answers.in);
-    pass_requests(at);
-    if (!pass_answers(at))
+    if (!pass_requests(at) || !pass_answers(at))
         return;
     /* What was said before the end still arrives. */
     alive = give(at->server, &at->requests) && alive;
@@ -236,8 +249,8 @@ static int32_t obey(const order *given)
         self.delay_ms = (uint32_t)given->argument;
     if (given->command == SILENCE)
         self.silent = given->argument != 0;
-    if (given->command == LOSE) {
-        self.losing = true;
+    if (given->command == LOSE_ANSWER || given->command == LOSE_REQUEST) {
+        self.losing = given->command;
         self.losing_pid = given->argument;
     }
     for (pair *at = self.pairs; given->command == CUT && at < self.pairs + PAIRS; at++)
@@ -360,7 +373,12 @@ bool proxy_cut(const proxy *via, pid_t pid)
 
 bool proxy_lose_answer(const proxy *via, pid_t pid)
 {
-    return command(via, LOSE, pid) >= 0;
+    return command(via, LOSE_ANSWER, pid) >= 0;
+}
+
+bool proxy_lose_request(const proxy *via, pid_t pid)
+{
+    return command(via, LOSE_REQUEST, pid) >= 0;
 }
 
 bool proxy_delay(const proxy *via, uint32_t ms)
@@ -373,7 +391,7 @@ bool proxy_be_silent(const proxy *via, bool silent)
     return command(via, SILENCE, silent) >= 0;
 }
 
-int proxy_lost_answers(const proxy *via)
+int proxy_losses(const proxy *via)
 {
     return command(via, LOST, 0);
 }

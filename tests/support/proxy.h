@@ -27,12 +27,14 @@ bool proxy_cut(const proxy *via, pid_t pid);
 /* The next request that changes something (a script or a BLMOVE) is carried out, but its answer is dropped and its
  * connection closed. */
 bool proxy_lose_answer(const proxy *via, pid_t pid);
+/* It never reaches the server, and its connection is closed. */
+bool proxy_lose_request(const proxy *via, pid_t pid);
 /* Every answer comes so much later from now on. */
 bool proxy_delay(const proxy *via, uint32_t ms);
 /* Connections stay open, new ones are accepted, and nothing passes any more; false lets everything pass that was held.
  */
 bool proxy_be_silent(const proxy *via, bool silent);
-/* Answers lost so far on command; -1 when the proxy is gone. */
-int proxy_lost_answers(const proxy *via);
+/* Answers and requests lost so far on command; -1 when the proxy is gone. */
+int proxy_losses(const proxy *via);
 
 #endif
