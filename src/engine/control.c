@@ -16,7 +16,13 @@
 #include "pidfile.h"
 #include "procfs.h"
 
-enum { ANSWER_FOR_MS = 5000, LOOK_EVERY_MS = 20, STOP_EXTRA_MS = 10000, RELOAD_EXTRA_MS = 10000 };
+enum {
+    ANSWER_FOR_MS = 5000,
+    LOOK_EVERY_MS = 20,
+    STOP_EXTRA_MS = 10000,
+    RELOAD_EXTRA_MS = 10000,
+    ROWS_MAX = 4 * MPQ_WORKERS_MAX /* more than a board has entries */
+};
 
 /* The service can't be asked; ordinary only where there is another way. */
 enum { ANSWERED = 0, UNREACHABLE = 1 };
@@ -73,7 +79,8 @@ static int await(int fd, uint64_t until_ms)
     }
 }
 
-/* `rows_fd` gets the descriptor that came along, or -1. */
+/* `rows_fd` gets the descriptor that came along, or -1. The room is for exactly one, without the padding that a second
+ * one would fit into: the kernel drops what finds no room. */
 static ssize_t receive(int fd, mpq_control_reply *reply, int *rows_fd)
 {
     union {
@@ -82,7 +89,7 @@ static ssize_t receive(int fd, mpq_control_reply *reply, int *rows_fd)
     } control = {0};
     struct iovec part = {reply, sizeof *reply};
     struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = CMSG_LEN(sizeof(int))};
     *rows_fd = -1;
     ssize_t got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
     struct cmsghdr *header = got >= 0 ? CMSG_FIRSTHDR(&message) : NULL;
@@ -189,7 +196,8 @@ static void terminate(mpq_status_row *rows, size_t count)
 static int load_rows(int fd, mpq_status_row **rows, size_t *count, mpq_error *err)
 {
     struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0 || st.st_size < 0 || (size_t)st.st_size % sizeof **rows != 0)
+    if (fd < 0 || fstat(fd, &st) < 0 || st.st_size < 0 || (size_t)st.st_size % sizeof **rows != 0 ||
+        (size_t)st.st_size / sizeof **rows > ROWS_MAX)
         return mpq_error_set(err, MPQ_ERROR_STATE, "the service's answer is damaged");
     size_t bytes = (size_t)st.st_size;
     char *data = malloc(bytes ? bytes : 1);
