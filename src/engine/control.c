@@ -117,7 +117,7 @@ static int converse(const mpq_config *config, int fd, enum mpq_control_command c
                              config->name);
     reply.text[sizeof reply.text - 1] = 0;
     if (got == (ssize_t)sizeof reply && reply.magic == MPQ_CONTROL_MAGIC && reply.version == MPQ_CONTROL_VERSION &&
-        reply.row_bytes == sizeof(mpq_status_row))
+        reply.row_bytes == sizeof(mpq_status_row) && (!reply.failed || reply.text[0]))
         return reply.failed ? mpq_error_set(err, MPQ_ERROR_STATE, "%s", reply.text) : ANSWERED;
     return mpq_error_set(err, MPQ_ERROR_STATE, "service \"%s\" answers in an unknown way: is it another version?",
                          config->name);

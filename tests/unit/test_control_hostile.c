@@ -16,12 +16,13 @@
 static mpq_config config;
 static pid_t service;
 
-/* A proper answer to whatever is asked, with `count` descriptors of a file of `bytes`. */
+static mpq_control_reply reply = {
+    .magic = MPQ_CONTROL_MAGIC, .version = MPQ_CONTROL_VERSION, .row_bytes = sizeof(mpq_status_row)};
+
+/* The reply to whatever is asked, with `count` descriptors of a file of `bytes`. */
 static void answer_one(int listener, size_t count, off_t bytes)
 {
     enum { FDS_MAX = 4 };
-    mpq_control_reply reply = {
-        .magic = MPQ_CONTROL_MAGIC, .version = MPQ_CONTROL_VERSION, .row_bytes = sizeof(mpq_status_row)};
     mpq_control_request request;
     union {
         struct cmsghdr header;
@@ -117,4 +118,15 @@ TEST(more_rows_than_a_service_can_have_are_refused)
     CHECK_INT(mpq_control_status(&config, &rows, &count, &err), -1);
     CHECK_INT(err.kind, MPQ_ERROR_STATE);
     CHECK_STR(err.text, "the service's answer is damaged");
+}
+
+TEST(a_failure_without_a_reason_gets_one)
+{
+    mpq_error err = {0};
+    reply.failed = 1;
+    start_service(1, 0);
+    if (test_failed())
+        return;
+    CHECK_INT(mpq_control_reload(&config, &err), -1);
+    CHECK_STR(err.text, "service \"demo\" answers in an unknown way: is it another version?");
 }
