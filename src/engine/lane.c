@@ -11,6 +11,7 @@ enum {
     RESERVE_BYTES = 32 << 20, /* in one exchange */
     SETTLE_BYTES = 32 << 20,  /* the same the other way */
     KEPT_BYTES = 64 << 10,    /* of one settlement's buffer */
+    ROUND_MAX_MS = 500,       /* the jobs of a dead node wait this long after the end of its lease, at most */
     LONG_JOB_US = 100000,
     RELIEVE_EVERY_MS = 100,
     FLUSH_AFTER_MS = 5 /* results wait at most this long while the ring is full enough not to wake us */
@@ -350,7 +351,8 @@ static void maintain(mpq_lane *lane, uint64_t now)
         lane->renew_at_ms = now;
     if (lane->state != MPQ_LANE_UP || lane->flight_count > 0 || !maintenance_due(lane, now))
         return;
-    lane->renew_at_ms = now + lane->process->config->lease_ms / 5;
+    uint32_t round_ms = lane->process->config->lease_ms / 5;
+    lane->renew_at_ms = now + (round_ms < ROUND_MAX_MS ? round_ms : ROUND_MAX_MS);
     if (mpq_lane_maintain(lane, &err) < 0)
         mpq_lane_down(lane, &err);
     else

@@ -567,6 +567,18 @@ TEST(lane_lets_others_come_back_before_it_takes_over)
     teardown(&f);
 }
 
+/* A lease of many seconds is no reason to let a dead node's jobs wait for seconds after its end. */
+TEST(lane_looks_for_dead_nodes_often)
+{
+    fixture f;
+    setup(&f, 1);
+    f.config.lease_ms = 600000;
+    f.lane->adopt_at_ms = f.lane->renew_at_ms = 0;
+    pump(&f, 2);
+    CHECK(f.lane->renew_at_ms <= mpq_clock_monotonic_ms() + 500);
+    teardown(&f);
+}
+
 /* -- workers --------------------------------------------------------------------------------------------------- */
 
 /* Its result may be in the ring without anybody knowing, and what waited for it is to be handed back. */
