@@ -1,6 +1,6 @@
 -- Registers an owner (fresh) or takes its name up again (resume).
 -- KEYS: run, ready, nodes, retired
--- ARGV: 'fresh' or 'resume', owner, lease ms, prefix of the queue's keys
+-- ARGV: 'fresh' or 'resume', owner, lease ms, prefix of the queue's keys, ids of jobs that were given out...
 -- Answers LOST, or {token, generation, ids held...}. The token is longer than 64 bytes so that Redis never packs the
 -- hash into a listpack, whose removals cost O(n).
 local call = redis.call
@@ -15,10 +15,23 @@ if ARGV[1] == 'resume' then
     if not token then
         return {ok = 'LOST'}
     end
-    -- A BLMOVE of the old connection may still be under way: its list stays known and is swept.
-    local stage = ARGV[2] .. ':' .. string.format('%d', generation)
-    while call('LMOVE', ARGV[4] .. 'stage:' .. stage, ready, 'RIGHT', 'LEFT') do
+    -- What was delivered and given out, but not claimed before the connection broke, is held now; the rest goes back.
+    local given = {}
+    for i = 5, #ARGV do
+        given[ARGV[i]] = true
     end
+    local stage = ARGV[2] .. ':' .. string.format('%d', generation)
+    local staged = call('LRANGE', ARGV[4] .. 'stage:' .. stage, 0, -1)
+    for i = #staged, 1, -1 do
+        local id = string.sub(staged[i], 9, 24)
+        if given[id] then
+            call('HSET', run, id, staged[i])
+        else
+            call('LPUSH', ready, staged[i])
+        end
+    end
+    call('DEL', ARGV[4] .. 'stage:' .. stage)
+    -- A BLMOVE of the old connection may still be under way: its list stays known and is swept.
     call('ZADD', retired, now, stage)
 end
 generation = generation + 1

@@ -124,8 +124,9 @@ typedef struct mpq_broker_ops {
     /* FRESH registers a name never used before. RESUME takes up a name again after a lost connection or a restart of
      * the dispatcher: requests that an earlier connection of this owner may still have under way are refused from now
      * on, jobs that were staged for it but never delivered go back to the head of the queue, and `held` gets the ids of
-     * the jobs it holds (concatenated mpq_id). 1 = the name's lease was taken: choose a new one. Drops any connection
-     * state of before. `lease_ms` is used for every renewal through this handle. */
+     * the jobs it holds (concatenated mpq_id). Before, `held` names the jobs that the caller has given out: those of
+     * them that are still staged are held from now on. 1 = the name's lease was taken: choose a new one. Drops any
+     * connection state of before. `lease_ms` is used for every renewal through this handle. */
     int (*attach)(mpq_broker *broker, const char *queue, const char *owner, uint32_t lease_ms, enum mpq_attach how,
                   mpq_buf *held, mpq_error *err);
     /* Hands back (uncounted, to the head) everything the owner holds and ends its lease. */

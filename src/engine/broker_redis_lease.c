@@ -72,6 +72,8 @@ static int accept_attach(mpq_redis *redis, const redisReply *reply, mpq_buf *hel
     memcpy(consumer->token, token.data, token.len);
     consumer->token_len = token.len;
     snprintf(consumer->stage, sizeof consumer->stage, "%s:%lld", consumer->owner, reply->element[1]->integer);
+    if (held)
+        mpq_buf_clear(held);
     for (size_t i = 2; i < reply->elements; i++) {
         mpq_slice id = mpq_redis_slice(reply->element[i]);
         if (id.len == MPQ_ID_BYTES && held)
@@ -94,6 +96,8 @@ static int register_owner(mpq_redis *redis, enum mpq_attach how, mpq_buf *held, 
     mpq_redis_cmd_str(cmd, consumer->owner);
     mpq_redis_cmd_u64(cmd, consumer->lease_ms);
     mpq_redis_cmd_str(cmd, consumer->keys);
+    for (size_t at = 0; how == MPQ_ATTACH_RESUME && held && at < held->len; at += MPQ_ID_BYTES)
+        mpq_redis_cmd_bytes(cmd, held->data + at, MPQ_ID_BYTES);
     uint64_t asked_at_ms = mpq_clock_monotonic_ms();
     if (mpq_redis_script_call(&consumer->work, MPQ_SCRIPT_ATTACH, cmd, mpq_redis_deadline(redis), &reply, err) < 0)
         return -1;

@@ -45,6 +45,7 @@ static int list_held(mpq_sqlite *db, int64_t owner, mpq_buf *held, mpq_error *er
 {
     sqlite3_stmt *statement = mpq_sqlite_bind(db, MPQ_SQL_RUNNING_IDS, err, "i", owner);
     int rc;
+    mpq_buf_clear(held);
     while ((rc = mpq_sqlite_step(db, statement, err)) == 0)
         mpq_buf_append_slice(held, mpq_sqlite_column(statement, 0));
     if (rc < 0)

@@ -80,10 +80,24 @@ static void return_unknown(mpq_lane *lane, const mpq_buf *held)
     }
 }
 
+/* What a hint has delivered may be running without the broker having heard of our claim. */
+static void list_given(const mpq_lane *lane, mpq_buf *given)
+{
+    uint32_t slots[MPQ_RING_SLOTS];
+    uint32_t epoch = atomic_load(&lane->board->epoch);
+    uint32_t count = mpq_ring_occupied(lane->ring, slots, MPQ_RING_SLOTS);
+    for (uint32_t i = 0; i < count; i++) {
+        const mpq_slot *slot = mpq_ring_slot(lane->ring, slots[i]);
+        if (slot->epoch == epoch)
+            mpq_buf_append(given, slot->id.bytes, MPQ_ID_BYTES);
+    }
+}
+
 static int register_owner(mpq_lane *lane, mpq_buf *held, mpq_error *err)
 {
     uint32_t lease_ms = lane->process->config->lease_ms;
     if (lane->board->owner[0]) {
+        list_given(lane, held);
         MPQ_CRASH_POINT("dispatcher.attach.before_resume");
         int rc = lane->broker->ops->attach(lane->broker, lane->config->name, lane->board->owner, lease_ms,
                                            MPQ_ATTACH_RESUME, held, err);

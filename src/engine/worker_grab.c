@@ -82,6 +82,8 @@ static int attach(grab *self, mpq_error *err)
     int rc = 1;
     mpq_buf_init(&held);
     forget_batch(self);
+    if (self->have_result) /* of a job that a hint may have delivered: the claim may be lost */
+        mpq_buf_append(&held, self->result.id.bytes, MPQ_ID_BYTES);
     if (worker->entry->owner[0])
         rc = ops->attach(self->broker, worker->queue->name, worker->entry->owner, lease_ms, MPQ_ATTACH_RESUME, &held,
                          err);

@@ -26,6 +26,8 @@ typedef struct script {
     bool attach_fails, send_fails, adopt_fails, arm_fails, detach_fails;
     mpq_id held[HELD_MAX]; /* what attach says */
     size_t held_count;
+    mpq_id given[HELD_MAX]; /* what it was told last */
+    size_t given_count;
     mpq_batch reserved; /* what the next answer that may have jobs brings, and says */
     mpq_batch hinted;   /* what the next hint brings */
     bool hint;
@@ -60,6 +62,10 @@ static int attach_script(mpq_broker *broker, const char *queue, const char *owne
     (void)queue, (void)owner, (void)lease_ms;
     self->attaches++;
     self->outstanding = 0;
+    self->given_count = held->len / MPQ_ID_BYTES;
+    for (size_t i = 0; i < self->given_count && i < HELD_MAX; i++)
+        memcpy(self->given[i].bytes, held->data + i * MPQ_ID_BYTES, MPQ_ID_BYTES);
+    mpq_buf_clear(held);
     if (fail_if(self->attach_fails, err) < 0)
         return -1;
     for (size_t i = 0; how == MPQ_ATTACH_RESUME && i < self->held_count; i++)
@@ -360,6 +366,30 @@ TEST(lane_hands_back_what_only_a_forgotten_slot_has)
     pump(&f, 2);
     CHECK(!was_settled(&f, 7, MPQ_SETTLE_DONE));
     CHECK_INT(mpq_ring_slot_state(f.lane->ring, slot, NULL), MPQ_SLOT_FREE);
+    teardown(&f);
+}
+
+/* The claim of what a hint has delivered may have been lost with the connection. */
+TEST(lane_tells_what_it_has_given_out_when_it_resumes)
+{
+    fixture f;
+    setup(&f, 1);
+    pump(&f, 2);
+    put(&f.broker->hinted, 7, 4);
+    f.broker->hint = true;
+    pump(&f, 2);
+    uint32_t slot = claim(&f);
+    CHECK(slot != MPQ_SLOT_NONE);
+    f.broker->held[f.broker->held_count++] = id_of(7);
+    mpq_lane_down(f.lane, &(mpq_error){.text = "the connection broke"});
+    f.lane->retry_at_ms = 0;
+    pump(&f, 2);
+    CHECK_INT(f.broker->given_count, 1);
+    mpq_id id = id_of(7);
+    CHECK(mpq_id_equal(&f.broker->given[0], &id));
+    finish(&f, slot, MPQ_END_DONE);
+    pump(&f, 2);
+    CHECK(was_settled(&f, 7, MPQ_SETTLE_DONE));
     teardown(&f);
 }
 

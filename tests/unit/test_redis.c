@@ -312,6 +312,30 @@ TEST(a_blocked_request_of_an_earlier_connection_loses_no_job)
     CHECK_INT(take(again, 9), 1);
 }
 
+/* The connection broke with the claim of a delivered job still on its way: it runs here, so nobody else may have it. */
+TEST(resuming_claims_what_was_given_out)
+{
+    NEED_SERVER(NULL);
+    mpq_broker *p = handle(), *a = consumer("a:1", LEASE_MS), *b = consumer("b:1", LEASE_MS);
+    for (uint32_t i = 1; i <= 4; i++)
+        CHECK(push(p, i) == 0);
+    for (int i = 0; i < 3; i++)
+        freeReplyObject(redis_command(&server, "LMOVE mpq:{q}:ready mpq:{q}:stage:a:1:1 LEFT RIGHT"));
+    mpq_buf ids = {0};
+    mpq_id given = id_of(2);
+    mpq_buf_append(&ids, given.bytes, MPQ_ID_BYTES);
+    CHECK_INT(a->ops->attach(a, "q", "a:1", LEASE_MS, MPQ_ATTACH_RESUME, &ids, &error), 0);
+    CHECK_INT(ids.len, MPQ_ID_BYTES);
+    CHECK(memcmp(ids.data, given.bytes, MPQ_ID_BYTES) == 0);
+    mpq_buf_fini(&ids);
+    CHECK_INT(take(b, 9), 3);
+    CHECK_INT(number_at(0), 1);
+    CHECK_INT(number_at(1), 3);
+    CHECK_INT(number_at(2), 4);
+    CHECK_INT(settle(a, MPQ_SETTLE_DONE, 2), 0);
+    CHECK_INT(batch.refused, 0);
+}
+
 TEST(stages_are_forgotten_an_hour_after_retirement)
 {
     NEED_SERVER(NULL);
