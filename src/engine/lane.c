@@ -216,9 +216,13 @@ static void send_exchange(mpq_lane *lane)
         if (lane->settles[i].kind == MPQ_SETTLE_RETRY || lane->settles[i].kind == MPQ_SETTLE_RETURN)
             lane->empty = false;
     MPQ_CRASH_POINT("dispatcher.send.before");
+    if (exchange.settle_count)
+        MPQ_CRASH_POINT("dispatcher.settle.before_send");
     if (lane->broker->ops->send(lane->broker, &exchange, &err) < 0)
         mpq_lane_down(lane, &err);
     MPQ_CRASH_POINT("dispatcher.send.after");
+    if (exchange.settle_count)
+        MPQ_CRASH_POINT("dispatcher.settle.after_send");
     free_large_buffers(lane);
 }
 
@@ -237,7 +241,8 @@ static void log_oddities(mpq_lane *lane)
 
 static void confirm(mpq_lane *lane, mpq_flight *flight)
 {
-    MPQ_CRASH_POINT("dispatcher.receive.before_free");
+    if (flight->slot_count)
+        MPQ_CRASH_POINT("dispatcher.settle.before_free");
     for (uint32_t i = 0; i < flight->slot_count; i++)
         mpq_lane_free_slot(lane, flight->slots[i]);
     MPQ_CRASH_POINT("dispatcher.receive.freed");
