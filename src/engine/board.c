@@ -173,37 +173,49 @@ static void unmap(void *memory, uint64_t bytes)
         munmap(memory, (size_t)bytes);
 }
 
-static uint64_t arena_bytes_for(const mpq_config *config)
+/* Room for so many of the largest jobs, with the history of their failures. */
+static uint64_t arena_bytes_for(const mpq_config *config, uint64_t jobs)
 {
-    uint64_t most = UINT64_MAX / 4;
+    uint64_t most = UINT64_MAX / (4 * MPQ_WORKERS_MAX);
     uint64_t payload = config->payload_max_bytes < most ? config->payload_max_bytes : most;
-    uint64_t bytes = 2 * payload + (1 << 20);
+    uint64_t bytes = jobs * (payload + (1 << 20));
     return bytes > ARENA_LEAST_BYTES ? bytes : ARENA_LEAST_BYTES;
+}
+
+/* One for each worker and two to come; where address space is short, two have to do. */
+static void *map_arena(const mpq_config *config, size_t i, uint64_t *bytes)
+{
+    *bytes = arena_bytes_for(config, 2 + (uint64_t)config->queues[i].workers);
+    void *memory = map_anonymous(*bytes);
+    if (memory)
+        return memory;
+    *bytes = arena_bytes_for(config, 2);
+    return map_anonymous(*bytes);
 }
 
 static int open_ring(const mpq_config *config, mpq_board *board, size_t i, mpq_error *err)
 {
     void *memory = map_anonymous(mpq_ring_bytes());
-    board->arenas[i] = memory ? map_anonymous(board->arena_bytes) : NULL;
+    board->arenas[i] = memory ? map_arena(config, i, &board->arena_bytes[i]) : NULL;
     if (!board->arenas[i]) {
         int number = errno;
         unmap(memory, mpq_ring_bytes());
         return mpq_error_set_errno(err, number,
                                    "can't reserve %llu MiB of address space for the jobs of queue %s (it follows from "
                                    "the largest payload that is allowed)",
-                                   (unsigned long long)((board->arena_bytes + mpq_ring_bytes()) >> 20),
+                                   (unsigned long long)((board->arena_bytes[i] + mpq_ring_bytes()) >> 20),
                                    config->queues[i].name);
     }
-    board->rings[i] = mpq_ring_init(memory, board->arenas[i], board->arena_bytes);
+    board->rings[i] = mpq_ring_init(memory, board->arenas[i], board->arena_bytes[i]);
     return 0;
 }
 
 static int open_rings(const mpq_config *config, mpq_board *board, mpq_error *err)
 {
-    board->arena_bytes = arena_bytes_for(config);
     board->rings = calloc(config->queue_count + 1, sizeof *board->rings);
     board->arenas = calloc(config->queue_count + 1, sizeof *board->arenas);
-    if (!board->rings || !board->arenas)
+    board->arena_bytes = calloc(config->queue_count + 1, sizeof *board->arena_bytes);
+    if (!board->rings || !board->arenas || !board->arena_bytes)
         return mpq_error_set_memory(err);
     for (size_t i = 0; i < config->queue_count; i++)
         if (open_ring(config, board, i, err) < 0)
@@ -213,12 +225,13 @@ static int open_rings(const mpq_config *config, mpq_board *board, mpq_error *err
 
 static void close_rings(const mpq_config *config, mpq_board *board)
 {
-    for (size_t i = 0; board->rings && board->arenas && i < config->queue_count; i++) {
+    for (size_t i = 0; board->rings && board->arenas && board->arena_bytes && i < config->queue_count; i++) {
         unmap(board->rings[i], mpq_ring_bytes());
-        unmap(board->arenas[i], board->arena_bytes);
+        unmap(board->arenas[i], board->arena_bytes[i]);
     }
     free(board->rings);
     free(board->arenas);
+    free(board->arena_bytes);
 }
 
 static int open_shared(mpq_board *board, mpq_error *err)

@@ -95,8 +95,8 @@ typedef struct mpq_board {
         _Atomic uint64_t settled;             /* dispatcher: jobs settled since start, for status */
         char start_error[1024];               /* dispatcher: why it ended before it was ever ready */
     } * shared;
-    char **arenas;        /* one for each queue, of arena_bytes; the rings use them */
-    uint64_t arena_bytes; /* address space, not memory */
+    char **arenas;         /* one for each queue; the rings use them */
+    uint64_t *arena_bytes; /* of each: address space, not memory */
     mpq_board_legacy *
         legacy; /* NULL when there was none; the dispatcher settles it, then it is freed by everyone at their leisure */
 } mpq_board;

@@ -102,6 +102,23 @@ TEST(board_is_created_whole_and_private)
     mpq_config_fini(&config);
 }
 
+/* A tenth of all address space for each of ten workers is too much, but two of the largest jobs still find room. */
+TEST(board_makes_do_with_less_room_where_address_space_is_short)
+{
+    uint64_t payload = UINT64_C(16) << 40;
+    CONFIGURE(10, 1);
+    void *probe = mmap(NULL, 3 * payload, PROT_READ, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (probe == MAP_FAILED)
+        SKIP("less address space than usual");
+    munmap(probe, 3 * payload);
+    config.payload_max_bytes = payload;
+    CHECK_INT(mpq_board_open(&config, &board, &err), 0);
+    CHECK(mpq_ring_largest(board.rings[0]) >= 2 * payload);
+    CHECK(mpq_ring_largest(board.rings[0]) < 3 * payload);
+    mpq_board_close(&board, &config, true);
+    mpq_config_fini(&config);
+}
+
 static int open_descriptors(void)
 {
     int count = 0;

@@ -645,3 +645,26 @@ TEST(lane_keeps_the_most_workers_busy)
     CHECK_INT(claimed, MPQ_WORKERS_MAX);
     teardown(&f);
 }
+
+/* However large the jobs are. */
+TEST(lane_keeps_all_workers_busy_with_large_jobs)
+{
+    enum { WORKERS = 80, BYTES = 1 << 20 };
+    fixture f;
+    setup_sized(&f, WORKERS, BYTES);
+    uint32_t claimed = 0, number = 0;
+    for (int i = 0; i < 10; i++) {
+        for (int j = 0; j < WORKERS / 5; j++)
+            put(&f.broker->reserved, number++, BYTES);
+        f.broker->hint = true;
+        mpq_lane_woken(f.lane);
+        pump(&f, 2);
+        for (uint32_t slot; claimed < WORKERS && (slot = claim(&f)) != MPQ_SLOT_NONE; claimed++) {
+            mpq_board_worker *worker = &f.process.board.file->workers[claimed];
+            atomic_store(&worker->state, MPQ_WORKER_BUSY);
+            atomic_store(&worker->run_token, 1);
+        }
+    }
+    CHECK_INT(claimed, WORKERS);
+    teardown(&f);
+}
