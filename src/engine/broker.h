@@ -68,7 +68,7 @@ typedef struct mpq_exchange {
 
 /* What an exchange, wait_collect or adopt brought. Reusable: init once, fini once; filling it clears it. */
 typedef struct mpq_batch {
-    mpq_buf bytes;   /* owned: all envelopes */
+    mpq_buf bytes;   /* owned: all envelopes, each of which looks like one: it has an id */
     size_t *offsets; /* owned: start of each; see mpq_batch_envelope */
     size_t count;
     size_t capacity;

@@ -96,6 +96,8 @@ int mpq_redis_claim(mpq_redis *redis, mpq_error *err);
 /* Sends BLMOVE. */
 int mpq_redis_block(mpq_redis *redis, mpq_error *err);
 bool mpq_redis_has_news(const mpq_redis_consumer *consumer);
+/* Appends the array's elements from `first` on; false when one is no envelope or there are more than `max`. */
+bool mpq_redis_take_envelopes(const redisReply *reply, size_t first, size_t max, mpq_batch *out);
 
 /* broker_redis_admin.c */
 int mpq_redis_counts(mpq_broker *broker, const char *queue, mpq_counts *out, mpq_error *err);

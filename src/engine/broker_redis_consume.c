@@ -2,6 +2,7 @@
 #include "broker_redis.h"
 
 #include "clock.h"
+#include "codec.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -171,6 +172,20 @@ static void learn_size(mpq_redis_consumer *consumer, const mpq_batch *batch)
     consumer->average_bytes = consumer->average_bytes ? (3 * consumer->average_bytes + average) / 4 : average;
 }
 
+/* The scripts answer with whole envelopes only, and whoever gets them reads their ids. */
+bool mpq_redis_take_envelopes(const redisReply *reply, size_t first, size_t max, mpq_batch *out)
+{
+    if (reply->elements - first > max)
+        return false;
+    for (size_t i = first; i < reply->elements; i++) {
+        mpq_slice envelope = mpq_redis_slice(reply->element[i]);
+        if (!mpq_codec_looks_like_envelope(envelope))
+            return false;
+        mpq_batch_append(out, envelope);
+    }
+    return true;
+}
+
 /* {refused, garbage, earliest due time, now, ready, envelopes...} */
 static int accept_answer(mpq_redis *redis, const redisReply *reply, mpq_batch *out, int64_t *due_at_ms, mpq_error *err)
 {
@@ -188,16 +203,12 @@ static int accept_answer(mpq_redis *redis, const redisReply *reply, mpq_batch *o
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements < HEAD)
         return mpq_redis_unexpected(&consumer->work, "exchange", err);
     for (size_t i = 0; i < HEAD; i++) {
-        if (reply->element[i]->type != REDIS_REPLY_INTEGER)
+        head[i] = reply->element[i]->type == REDIS_REPLY_INTEGER ? reply->element[i]->integer : -1;
+        if (head[i] < 0 && (i != DUE || head[i] < -1))
             return mpq_redis_unexpected(&consumer->work, "exchange", err);
-        head[i] = reply->element[i]->integer;
     }
-    for (size_t i = HEAD; i < reply->elements; i++) {
-        mpq_slice envelope = mpq_redis_slice(reply->element[i]);
-        if (envelope.len < MPQ_ID_BYTES)
-            return mpq_redis_unexpected(&consumer->work, "exchange", err);
-        mpq_batch_append(out, envelope);
-    }
+    if (!mpq_redis_take_envelopes(reply, HEAD, MPQ_EXCHANGE_MAX, out))
+        return mpq_redis_unexpected(&consumer->work, "exchange", err);
     if (out->bytes.failed)
         return mpq_error_set_memory(err);
     out->refused = (size_t)head[REFUSED];

@@ -212,13 +212,13 @@ static int accept_adopted(mpq_redis *redis, const redisReply *reply, mpq_batch *
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2 || reply->element[1]->type != REDIS_REPLY_INTEGER)
         return mpq_redis_unexpected(&redis->calls, "adopt", err);
     mpq_slice from = mpq_redis_slice(reply->element[0]);
-    if (from.len == 0 || from.len > MPQ_OWNER_MAX)
+    int64_t garbage = reply->element[1]->integer;
+    if (from.len == 0 || from.len > MPQ_OWNER_MAX || memchr(from.data, '\0', from.len) || garbage < 0 ||
+        !mpq_redis_take_envelopes(reply, 2, MPQ_ADOPT_MAX, out))
         return mpq_redis_unexpected(&redis->calls, "adopt", err);
     memcpy(out->from, from.data, from.len);
     out->from[from.len] = '\0';
-    out->garbage = (size_t)reply->element[1]->integer;
-    for (size_t i = 2; i < reply->elements; i++)
-        mpq_batch_append(out, mpq_redis_slice(reply->element[i]));
+    out->garbage = (size_t)garbage;
     return out->bytes.failed ? mpq_error_set_memory(err) : 0;
 }
 
@@ -238,7 +238,9 @@ int mpq_redis_adopt(mpq_broker *broker, const char *dead, mpq_batch *out, mpq_er
         freeReplyObject(reply);
     }
     /* Jobs whose taking over was not heard of are ours all the same: RESUME names them. */
-    if (rc < 0)
+    if (rc < 0) {
+        mpq_batch_clear(out);
         mpq_redis_consumer_drop(redis);
+    }
     return rc;
 }

@@ -1,0 +1,104 @@
+/* The Redis driver against answers that no script of ours gives, put in front of the true ones. */
+#include "redis_fixture.h"
+
+#define HEAD ":0\r\n:0\r\n:-1\r\n:1800000000000\r\n:0\r\n"
+
+static void put_in_front(mpq_redis_conn *conn, const char *answer)
+{
+    redisReaderFeed(conn->context->reader, answer, strlen(answer));
+}
+
+static mpq_redis_consumer *consumer_of(mpq_broker *broker)
+{
+    return &((mpq_redis *)broker)->consumer;
+}
+
+/* What an exchange makes of the answer: 0, or -1 after which the name was taken up again. */
+static int exchange_answered(mpq_broker *a, const char *answer)
+{
+    if (send_wanting(a, 1) != 0)
+        return -2;
+    put_in_front(&consumer_of(a)->work, answer);
+    int rc = receive(a);
+    mpq_error why = error;
+    if (attach(a, "a:1", LEASE_MS, MPQ_ATTACH_RESUME, NULL) != 0)
+        return -2;
+    error = why;
+    return rc;
+}
+
+TEST(what_an_exchange_brings_has_an_id)
+{
+    NEED_SERVER(NULL);
+    static const char *const answers[] = {
+        "*6\r\n" HEAD "$16\r\n0123456789abcdef\r\n",
+        "*6\r\n" HEAD "$3\r\nMQ\x01\r\n",
+        "*6\r\n" HEAD "$80\r\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n",
+        "*6\r\n" HEAD "$0\r\n\r\n",
+    };
+    mpq_broker *a = consumer("a:1", LEASE_MS);
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        CHECK_INT(exchange_answered(a, answers[i]), -1);
+        CHECK_INT(error.kind, MPQ_ERROR_BROKER);
+        CHECK_INT(batch.count, 0);
+    }
+}
+
+TEST(what_is_taken_over_has_an_id)
+{
+    NEED_SERVER(NULL);
+    static const char *const answers[] = {
+        "*3\r\n$4\r\ndead\r\n:0\r\n$0\r\n\r\n",
+        "*3\r\n$4\r\ndead\r\n:0\r\n:5\r\n",
+        "*3\r\n$4\r\ndead\r\n:0\r\n$3\r\nabc\r\n",
+        "*2\r\n$4\r\ndead\r\n:-7\r\n",
+        "*2\r\n$5\r\nde\0ad\r\n:0\r\n",
+    };
+    mpq_broker *a = consumer("a:1", LEASE_MS);
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        CHECK(a->ops->ping(a, &error) == 0); /* connects */
+        /* Nothing may be there to read when the call begins, so the answer comes as one that was read already. */
+        put_in_front(&((mpq_redis *)a)->calls, answers[i]);
+        CHECK_INT(a->ops->adopt(a, NULL, &batch, &error), -1);
+        CHECK_INT(batch.count, 0);
+        CHECK_INT(attach(a, "a:1", LEASE_MS, MPQ_ATTACH_RESUME, NULL), 0);
+    }
+}
+
+TEST(numbers_that_make_no_sense_are_refused)
+{
+    NEED_SERVER(NULL);
+    static const char *const answers[] = {
+        "*5\r\n:0\r\n:0\r\n:9223372036854775807\r\n:-9223372036854775808\r\n:0\r\n",
+        "*5\r\n:-1\r\n:0\r\n:-1\r\n:1800000000000\r\n:0\r\n",
+        "*5\r\n:0\r\n:-1\r\n:-1\r\n:1800000000000\r\n:0\r\n",
+        "*5\r\n:0\r\n:0\r\n:-2\r\n:1800000000000\r\n:0\r\n",
+        "*5\r\n:0\r\n:0\r\n:-1\r\n:1800000000000\r\n:-1\r\n",
+    };
+    mpq_broker *a = consumer("a:1", LEASE_MS);
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        CHECK_INT(exchange_answered(a, answers[i]), -1);
+        CHECK_INT(error.kind, MPQ_ERROR_BROKER);
+    }
+    CHECK_INT(exchange_answered(a, "*5\r\n:0\r\n:0\r\n:9223372036854775807\r\n:0\r\n:0\r\n"), 0);
+    CHECK(batch.next_due_ms == INT64_MAX);
+}
+
+TEST(more_jobs_than_can_be_asked_for_are_refused)
+{
+    NEED_SERVER(NULL);
+    mpq_buf answer = {0};
+    mpq_broker *a = consumer("a:1", LEASE_MS);
+    mpq_slice job = envelope(1, mpq_slice_of("work", 4));
+    mpq_buf_printf(&answer, "*%d\r\n" HEAD, 5 + MPQ_EXCHANGE_MAX + 1);
+    for (int i = 0; i <= MPQ_EXCHANGE_MAX; i++) {
+        mpq_buf_printf(&answer, "$%zu\r\n", job.len);
+        mpq_buf_append_slice(&answer, job);
+        mpq_buf_append_str(&answer, "\r\n");
+    }
+    CHECK(send_wanting(a, 1) == 0);
+    redisReaderFeed(consumer_of(a)->work.context->reader, answer.data, answer.len);
+    CHECK_INT(receive(a), -1);
+    CHECK_INT(error.kind, MPQ_ERROR_BROKER);
+    mpq_buf_fini(&answer);
+}
