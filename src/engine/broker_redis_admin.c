@@ -100,11 +100,30 @@ static unsigned next_count(const page *at, unsigned count)
     return fits < 1 ? 1 : fits > PAGE_MAX ? PAGE_MAX : (unsigned)fits;
 }
 
+/* A true server's cursors never come back. Those of one that would send us around for ever do, and meet the one that is
+ * remembered: a later one each time, after twice as many pages. */
+typedef struct circle {
+    char cursor[sizeof(((page *)0)->cursor)];
+    unsigned pages, until;
+} circle;
+
+static bool goes_in_circles(circle *seen, const page *at)
+{
+    if (strcmp(seen->cursor, at->cursor) == 0)
+        return true;
+    if (seen->pages++ == seen->until) {
+        seen->until = 2 * seen->pages;
+        memcpy(seen->cursor, at->cursor, sizeof seen->cursor);
+    }
+    return false;
+}
+
 /* Records that come or go while it runs may be seen twice or not at all. */
 int mpq_redis_failed(mpq_broker *broker, const char *queue, mpq_failed_fn fn, void *arg, mpq_error *err)
 {
     mpq_redis *redis = (mpq_redis *)broker;
     page at = {.cursor = "0"};
+    circle seen = {.cursor = ""};
     unsigned count = PAGE_FIRST;
     int rc = 0, stop = 0;
     char *keys = mpq_redis_keys(redis, queue);
@@ -118,7 +137,9 @@ int mpq_redis_failed(mpq_broker *broker, const char *queue, mpq_failed_fn fn, vo
             stop = fn(arg, mpq_redis_slice(at.pairs->element[i]));
         count = next_count(&at, count);
         freeReplyObject(at.reply);
-    } while (!stop && strcmp(at.cursor, "0") != 0);
+        if (goes_in_circles(&seen, &at))
+            rc = mpq_redis_unexpected(&redis->calls, "failed", err);
+    } while (rc == 0 && !stop && strcmp(at.cursor, "0") != 0);
     free(keys);
     return rc;
 }

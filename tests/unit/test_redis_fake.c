@@ -106,6 +106,7 @@ TEST(answers_that_make_no_sense_are_errors)
         "*6\r\n$1\r\n1\r\n*0\r\n$-1\r\n:1\r\n:1\r\n:1\r\n",
         "*6\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:-1\r\n",
         "*3\r\n$0\r\n\r\n$1\r\nx\r\n:1\r\n",
+        "*2\r\n$1\r\n7\r\n*0\r\n", /* a page of records after which there is always another */
         "HTTP/1.1 400 Bad Request\r\n\r\n",
         "$99999999999999999999\r\n",
         "*99999999999999999999\r\n",
