@@ -17,8 +17,12 @@ enum {
     READ_BYTES = 64 * 1024,  /* one recv */
     KEPT_BYTES = 256 * 1024, /* hiredis gives a larger empty buffer back */
     NEED_MAJOR = 6,
-    NEED_MINOR = 2
+    NEED_MINOR = 2,
+    ELEMENTS_MAX = 1 << 20 /* of one array: more than any owner holds */
 };
+
+/* One string can have half a gigabyte, and some answers are made of several. */
+#define ANSWER_MAX_BYTES (UINT64_C(2) << 30)
 
 /* -- commands ------------------------------------------------------------------------------------------------- */
 
@@ -212,10 +216,17 @@ int mpq_redis_conn_write(mpq_redis_conn *conn, const char *what, mpq_slice bytes
     return 0;
 }
 
+static int break_off_too_large(mpq_redis_conn *conn, const char *what, mpq_error *err)
+{
+    return break_off(conn, MPQ_ERROR_BROKER, what, "the server's answer is larger than any that makes sense", err);
+}
+
 /* What hiredis could not parse. */
 static int break_off_parser(mpq_redis_conn *conn, const char *what, mpq_error *err)
 {
     char cause[200];
+    if (conn->refused_array)
+        return break_off_too_large(conn, what, err);
     if (conn->context->reader->err == REDIS_ERR_OOM) {
         mpq_redis_conn_close(conn);
         return mpq_error_set_memory(err);
@@ -239,7 +250,21 @@ static int take_bytes(mpq_redis_conn *conn, const char *what, mpq_error *err)
         return break_off(conn, MPQ_ERROR_CONNECT, what, "connection lost: closed by the server", err);
     if (redisReaderFeed(conn->context->reader, bytes, (size_t)n) != REDIS_OK)
         return break_off_parser(conn, what, err);
+    conn->answer_bytes += (uint64_t)n;
     return 0;
+}
+
+/* Of what is not complete yet only a string can have a whole line: that of its length, behind its type. */
+static bool will_be_too_large(const mpq_redis_conn *conn)
+{
+    const redisReader *reader = conn->context->reader;
+    uint64_t announced = 0;
+    size_t at = reader->pos;
+    for (; at < reader->len && reader->buf[at] >= '0' && reader->buf[at] <= '9'; at++)
+        if (announced <= ANSWER_MAX_BYTES)
+            announced = announced * 10 + (uint64_t)(reader->buf[at] - '0');
+    bool is_string = reader->len - at >= 2 && memcmp(reader->buf + at, "\r\n", 2) == 0;
+    return (is_string && announced > ANSWER_MAX_BYTES) || conn->answer_bytes > ANSWER_MAX_BYTES;
 }
 
 int mpq_redis_conn_read(mpq_redis_conn *conn, const char *what, uint64_t deadline_ms, redisReply **out, mpq_error *err)
@@ -249,9 +274,12 @@ int mpq_redis_conn_read(mpq_redis_conn *conn, const char *what, uint64_t deadlin
         if (redisReaderGetReply(conn->context->reader, &reply) != REDIS_OK)
             return break_off_parser(conn, what, err);
         if (reply) {
+            conn->answer_bytes = 0;
             *out = reply;
             return 0;
         }
+        if (will_be_too_large(conn))
+            return break_off_too_large(conn, what, err);
         int rc = take_bytes(conn, what, err);
         if (rc < 0 || (rc > 0 && deadline_ms == 0))
             return rc;
@@ -277,6 +305,25 @@ int mpq_redis_conn_call(mpq_redis_conn *conn, const char *what, mpq_slice bytes,
 
 /* -- connecting ----------------------------------------------------------------------------------------------- */
 
+static void *create_array(const redisReadTask *task, mpq_redis_element_count count)
+{
+    mpq_redis_conn *conn = task->privdata;
+    conn->refused_array = count > ELEMENTS_MAX;
+    return conn->refused_array ? NULL : conn->create_array(task, count);
+}
+
+static void limit_arrays(mpq_redis_conn *conn)
+{
+    redisReader *reader = conn->context->reader;
+    conn->functions = *reader->fn;
+    conn->create_array = conn->functions.createArray;
+    conn->functions.createArray = create_array;
+    conn->refused_array = false;
+    conn->answer_bytes = 0;
+    reader->fn = &conn->functions;
+    reader->privdata = conn;
+}
+
 static int dial(mpq_redis_conn *conn, const mpq_broker_config *config, mpq_error *err)
 {
     uint32_t ms = config->connect_timeout_ms ? config->connect_timeout_ms : 1;
@@ -289,6 +336,7 @@ static int dial(mpq_redis_conn *conn, const mpq_broker_config *config, mpq_error
         return break_off(conn, MPQ_ERROR_CONNECT, "can't connect", conn->context->errstr, err);
     fcntl(conn->context->fd, F_SETFD, FD_CLOEXEC);
     conn->context->reader->maxbuf = KEPT_BYTES;
+    limit_arrays(conn);
     if (!config->socket_path)
         redisEnableKeepAlive(conn->context); /* a refusal costs nothing but the notice of a dead peer */
     return 0;

@@ -31,9 +31,21 @@ void mpq_redis_cmd_key(mpq_redis_cmd *cmd, const char *prefix, const char *suffi
 /* What to send. Empty when out of memory. */
 mpq_slice mpq_redis_cmd_end(mpq_redis_cmd *cmd);
 
+#if HIREDIS_MAJOR >= 1
+typedef size_t mpq_redis_element_count;
+#else
+typedef int mpq_redis_element_count;
+#endif
+
+/* Does not move while it is connected: its parser refers to it. */
 typedef struct mpq_redis_conn {
     redisContext *context; /* owned; NULL = not connected */
     const char *where;     /* borrowed */
+    uint64_t answer_bytes; /* received of the answer that is not complete yet */
+    /* hiredis makes room for as many elements as an array's header announces; ours refuses what can't be. */
+    redisReplyObjectFunctions functions;
+    void *(*create_array)(const redisReadTask *task, mpq_redis_element_count count);
+    bool refused_array;
 } mpq_redis_conn;
 
 /* Connects, authenticates, selects the database and checks the server's version within connect_timeout_ms. */

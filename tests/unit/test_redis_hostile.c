@@ -102,3 +102,22 @@ TEST(more_jobs_than_can_be_asked_for_are_refused)
     CHECK_INT(error.kind, MPQ_ERROR_BROKER);
     mpq_buf_fini(&answer);
 }
+
+/* hiredis would make room for every element before the first has come: here 16 gigabytes. */
+TEST(no_room_is_made_for_what_is_only_announced)
+{
+    NEED_SERVER(NULL);
+    static const char *const answers[] = {
+        "*2147483647\r\n",
+        "*1\r\n*2000000\r\n",
+        "$99999999999\r\n",
+        "$9223372036854775807\r\n",
+        "*6\r\n" HEAD "$4000000000\r\n",
+    };
+    mpq_broker *a = consumer("a:1", LEASE_MS);
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        CHECK_INT(exchange_answered(a, answers[i]), -1);
+        CHECK_INT(error.kind, MPQ_ERROR_BROKER);
+        CHECK(has_text("the server's answer is larger than any that makes sense"));
+    }
+}
