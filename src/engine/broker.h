@@ -136,7 +136,8 @@ typedef struct mpq_broker_ops {
      * at most 2 may be outstanding. The settles' envelopes are borrowed until send returns. */
     int (*send)(mpq_broker *broker, const mpq_exchange *exchange, mpq_error *err);
     /* 0 = `out` holds the answer, 1 = none yet (wait for the descriptor), -1 = failed: all outstanding exchanges may or
-     * may not have happened; attach with RESUME before anything else. */
+     * may not have happened; attach with RESUME before anything else. A server that is silent for longer than
+     * read_timeout_ms has failed: ask again after that time. */
     int (*receive)(mpq_broker *broker, mpq_batch *out, mpq_error *err);
     /* Readable when receive may have an answer; -1 when answers are there as soon as send has returned. */
     int (*fd)(mpq_broker *broker);

@@ -294,6 +294,18 @@ static int receive(mpq_redis *redis, mpq_batch *out, mpq_error *err)
     return mpq_redis_read_news(redis, err);
 }
 
+/* A large answer may take its time as long as some of it keeps coming. */
+static int check_silence(const mpq_redis *redis, mpq_error *err)
+{
+    const mpq_redis_consumer *consumer = &redis->consumer;
+    uint64_t since_ms = consumer->flights[consumer->first_flight].sent_at_ms;
+    if (consumer->work.heard_at_ms > since_ms)
+        since_ms = consumer->work.heard_at_ms;
+    if (mpq_clock_monotonic_ms() - since_ms <= redis->config.read_timeout_ms)
+        return 1;
+    return mpq_error_set(err, MPQ_ERROR_TIMEOUT, "%s: exchange: the server did not answer in time", redis->where);
+}
+
 int mpq_redis_receive(mpq_broker *broker, mpq_batch *out, mpq_error *err)
 {
     mpq_redis *redis = (mpq_redis *)broker;
@@ -303,6 +315,8 @@ int mpq_redis_receive(mpq_broker *broker, mpq_batch *out, mpq_error *err)
     if (redis->consumer.exchange_count == 0)
         return 1;
     int rc = receive(redis, out, err);
+    if (rc > 0)
+        rc = check_silence(redis, err);
     if (rc < 0) {
         mpq_batch_clear(out);
         mpq_redis_consumer_drop(redis);

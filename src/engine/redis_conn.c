@@ -251,6 +251,7 @@ static int take_bytes(mpq_redis_conn *conn, const char *what, mpq_error *err)
     if (redisReaderFeed(conn->context->reader, bytes, (size_t)n) != REDIS_OK)
         return break_off_parser(conn, what, err);
     conn->answer_bytes += (uint64_t)n;
+    conn->heard_at_ms = mpq_clock_monotonic_ms();
     return 0;
 }
 

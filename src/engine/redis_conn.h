@@ -42,6 +42,7 @@ typedef struct mpq_redis_conn {
     redisContext *context; /* owned; NULL = not connected */
     const char *where;     /* borrowed */
     uint64_t answer_bytes; /* received of the answer that is not complete yet */
+    uint64_t heard_at_ms;  /* when something was last received */
     /* hiredis makes room for as many elements as an array's header announces; ours refuses what can't be. */
     redisReplyObjectFunctions functions;
     void *(*create_array)(const redisReadTask *task, mpq_redis_element_count count);

@@ -121,3 +121,46 @@ TEST(no_room_is_made_for_what_is_only_announced)
         CHECK(has_text("the server's answer is larger than any that makes sense"));
     }
 }
+
+TEST(an_exchange_that_is_never_answered_fails_in_time)
+{
+    NEED_SERVER(NULL);
+    config.read_timeout_ms = 200;
+    mpq_broker *a = consumer("a:1", LEASE_MS);
+    CHECK(push(handle(), 1) == 0);
+    redis_server_freeze(&server, true);
+    uint64_t began_ms = mpq_clock_monotonic_ms();
+    CHECK(send_wanting(a, 1) == 0);
+    int rc = receive(a);
+    uint64_t took_ms = mpq_clock_monotonic_ms() - began_ms;
+    redis_server_freeze(&server, false);
+    CHECK_INT(rc, -1);
+    CHECK_INT(error.kind, MPQ_ERROR_TIMEOUT);
+    CHECK(has_text(": exchange: the server did not answer in time"));
+    CHECK(took_ms >= 200 && took_ms < 2000);
+    /* It has happened all the same, and is not lost. */
+    size_t held = 0;
+    CHECK_INT(attach(a, "a:1", LEASE_MS, MPQ_ATTACH_RESUME, &held), 0);
+    CHECK_INT(held + (size_t)redis_command_int(&server, "LLEN mpq:{q}:ready"), 1);
+}
+
+TEST(a_large_answer_may_take_its_time)
+{
+    NEED_SERVER(NULL);
+    config.read_timeout_ms = 300;
+    mpq_broker *a = consumer("a:1", LEASE_MS);
+    mpq_redis_conn *work = &consumer_of(a)->work;
+    int fds[2];
+    CHECK(send_wanting(a, 0) == 0);
+    CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    CHECK(dup2(fds[1], work->context->fd) >= 0);
+    static const char answer[] = "*5\r\n" HEAD;
+    for (size_t i = 0; answer[i]; i++) {
+        CHECK_INT(a->ops->receive(a, &batch, &error), 1);
+        CHECK(send(fds[0], answer + i, 1, 0) == 1);
+        usleep(20000); /* 0.8 s in all */
+    }
+    CHECK_INT(a->ops->receive(a, &batch, &error), 0);
+    close(fds[0]);
+    close(fds[1]);
+}
