@@ -17,13 +17,19 @@
 #include "signals.h"
 #include "worker.h"
 
-enum { RETRY_MS = 100, GIVE_UP_MS = 5000 };
+enum {
+    RETRY_MS = 100,
+    GIVE_UP_MS = 5000,
+    WELL_MS = 10000, /* a connection that has lasted so long was a good one */
+    COMPLAIN_EVERY_MS = 60000
+};
 
 typedef struct grab {
     mpq_worker *worker;
     mpq_broker *broker;
     bool attached;
-    bool complained;
+    uint64_t attached_at_ms;
+    uint64_t complain_at_ms; /* not before: say again in the log that there is no connection */
     mpq_batch batch;
     size_t next;      /* of batch: not run yet */
     bool have_result; /* `result` is not settled yet */
@@ -100,21 +106,23 @@ static int attach(grab *self, mpq_error *err)
     mpq_buf_fini(&held);
     MPQ_CRASH_POINT("grab.attach.done");
     self->attached = rc == 0;
+    self->attached_at_ms = mpq_clock_monotonic_ms();
     return rc;
 }
 
-static void complain(grab *self, const mpq_error *why)
+/* The next attempt is a little later. One line for each outage, and one a minute as long as it goes on or comes back at
+ * once. */
+static void disconnected(grab *self, const mpq_error *why)
 {
+    struct timespec pause = {.tv_nsec = RETRY_MS * 1000000};
+    uint64_t now = mpq_clock_monotonic_ms();
+    bool was_well = self->attached && now - self->attached_at_ms >= WELL_MS;
     self->attached = false;
     forget_batch(self);
-    if (!self->complained)
+    if (was_well || now >= self->complain_at_ms) {
         mpq_log_write(self->worker->process->log, MPQ_LEVEL_WARNING, "%s; connecting again", why->text);
-    self->complained = true;
-}
-
-static void pause_ms(long ms)
-{
-    struct timespec pause = {.tv_nsec = ms * 1000000};
+        self->complain_at_ms = now + COMPLAIN_EVERY_MS;
+    }
     nanosleep(&pause, NULL);
 }
 
@@ -124,17 +132,16 @@ static int exchange(grab *self, uint32_t want)
 {
     mpq_error err;
     if (!self->attached && attach(self, &err) < 0) {
-        complain(self, &err);
+        disconnected(self, &err);
         return -1;
     }
     MPQ_CRASH_POINT("grab.exchange.before");
     mpq_exchange request = {.settles = &self->result, .settle_count = self->have_result, .want = want};
     if (mpq_broker_exchange(self->broker, &request, answer_timeout_ms(self), &self->batch, &err) < 0) {
-        complain(self, &err);
+        disconnected(self, &err);
         return -1;
     }
     MPQ_CRASH_POINT("grab.exchange.answered");
-    self->complained = false;
     self->next = 0;
     if (self->batch.lost) {
         mpq_log_write(self->worker->process->log, MPQ_LEVEL_WARNING,
@@ -229,7 +236,7 @@ static void wait_for_job(grab *self)
     mpq_error err;
     worker->process->host->idle(worker->process->host->self);
     if (self->broker->ops->wait_arm(self->broker, &err) < 0) {
-        complain(self, &err);
+        disconnected(self, &err);
         return;
     }
     int count = self->broker->ops->wait_fds(self->broker, hints);
@@ -247,7 +254,7 @@ static void wait_for_job(grab *self)
     sigprocmask(SIG_BLOCK, &blocked, &before);
     if (!mpq_worker_must_leave(worker) && ppoll(fds, (nfds_t)count, &timeout, &before) > 0 &&
         self->broker->ops->wait_collect(self->broker, &self->batch, &err) < 0)
-        complain(self, &err);
+        disconnected(self, &err);
     else
         self->next = 0;
     MPQ_CRASH_POINT("grab.wait.over");
@@ -279,8 +286,7 @@ static void loop(grab *self)
             mpq_batch rest = self->batch;
             size_t next = self->next;
             mpq_batch_init(&self->batch);
-            if (exchange(self, 0) < 0)
-                pause_ms(RETRY_MS);
+            exchange(self, 0);
             bool usable = self->attached;
             mpq_batch_fini(&self->batch);
             self->batch = rest;
@@ -289,9 +295,8 @@ static void loop(grab *self)
                 break;
             continue;
         }
-        if (exchange(self, leaving ? 0 : 1) < 0)
-            pause_ms(RETRY_MS);
-        else if (!leaving && self->attached && self->batch.count == 0 && self->due_ms != 0)
+        if (exchange(self, leaving ? 0 : 1) == 0 && !leaving && self->attached && self->batch.count == 0 &&
+            self->due_ms != 0)
             wait_for_job(self);
     }
 }
