@@ -316,12 +316,17 @@ static int parse_host_port(const parser *dsn, mpq_slice authority)
     return 0;
 }
 
+static int fail_at(const parser *dsn)
+{
+    return fail(dsn, "in a user or password the characters / ? # @ : & %% must be percent-encoded (/ is written "
+                     "%%2F); elsewhere an @ is written %%40");
+}
+
 static int parse_tcp(const parser *dsn, mpq_slice rest)
 {
     mpq_slice authority = until(rest, "/?"), tail = skip(rest, authority.len);
     if (memchr(tail.data, '@', tail.len))
-        return fail(dsn, "in a user or password the characters / ? # @ : & %% must be percent-encoded (/ is written "
-                         "%%2F); elsewhere an @ is written %%40");
+        return fail_at(dsn);
     if (take_userinfo(dsn, &authority) < 0 || parse_host_port(dsn, authority) < 0)
         return -1;
     mpq_slice path = until(tail, "?");
@@ -333,6 +338,9 @@ static int parse_tcp(const parser *dsn, mpq_slice rest)
 static int parse_unix(const parser *dsn, mpq_slice rest)
 {
     mpq_slice authority = until(rest, "/?"), tail = skip(rest, authority.len), path = until(tail, "?");
+    /* Two of them: what is between may be the end of a password, and would be shown as a path. */
+    if (memchr(authority.data, '@', authority.len) && memchr(tail.data, '@', tail.len))
+        return fail_at(dsn);
     if (take_userinfo(dsn, &authority) < 0)
         return -1;
     if (authority.len > 0 || path.len < 2)

@@ -221,6 +221,8 @@ static const struct {
     {"unix:///", "unix:///"},
     {"unix://run/redis.sock", "unix:///"},
     {"unix://:s3cret/x@/run/r.sock", "unix:///"},
+    {"unix://:a@/s3cret@/run/r.sock", "%40"},
+    {"unix://:a@/x?prefix=s3cret@/run/r.sock", "%40"},
     {"unix:///r.sock?passwort=s3cret", "\"passwort\""},
     {"unix:///r.sock?prefix=a@b&password=s3cret&x=y", "%26"},
     {"unix:///r.sock?database=1x&password=s3cret", "database"},
