@@ -15,7 +15,7 @@
 #include "procfs.h"
 
 /* The version changes with every change of what lies in the file. */
-enum { VERSION = 1, CAPACITY_MAX = 2 * MPQ_WORKERS_MAX };
+enum { VERSION = 2, CAPACITY_MAX = 2 * MPQ_WORKERS_MAX, HIGH_FD = 512 };
 static const char MAGIC[8] = "mpqboard";
 
 #define ARENA_LEAST_BYTES (UINT64_C(64) << 20)
@@ -234,13 +234,25 @@ static void close_rings(const mpq_config *config, mpq_board *board)
     free(board->arena_bytes);
 }
 
+/* With a high number: when a job closes descriptors that are not its own, the next file that is opened does not get
+ * this one, and is not written to by us. */
+static int open_eventfd(void)
+{
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int high = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD) : -1;
+    if (high < 0)
+        return fd;
+    close(fd);
+    return high;
+}
+
 static int open_shared(mpq_board *board, mpq_error *err)
 {
     board->shared = map_anonymous(sizeof *board->shared);
     if (!board->shared)
         return mpq_error_set_errno(err, errno, "can't map shared memory");
-    board->dispatcher_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    board->manager_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    board->dispatcher_wake_fd = open_eventfd();
+    board->manager_wake_fd = open_eventfd();
     if (board->dispatcher_wake_fd < 0 || board->manager_wake_fd < 0)
         return mpq_error_set_errno(err, errno, "can't create an eventfd");
     return 0;

@@ -175,6 +175,7 @@ bool mpq_death_settle(mpq_process *self, const mpq_death *death, mpq_id *id)
         finish_slot(self, death, ring, slot, id);
     MPQ_CRASH_POINT("manager.death.finished");
     give_back(entry);
+    mpq_board_wake(self->board.dispatcher_wake_fd); /* it may not have been able to do so by itself */
     mpq_board_wake(self->board.dispatcher_wake_fd); /* it may have died before it told of a result */
     return slot != MPQ_SLOT_NONE;
 }

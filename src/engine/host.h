@@ -21,7 +21,8 @@ typedef struct mpq_run {
 typedef struct mpq_outcome {
     enum mpq_end end; /* DONE, EXCEPTION, EXIT, FATAL, OUT_OF_MEMORY, TIMEOUT, UNDECODABLE */
     mpq_cause cause;
-    bool leave; /* the process must not run another job: it ends at once with _exit(70) after reporting */
+    bool leave;   /* the process must not run another job: it ends at once with _exit(70) after reporting */
+    bool recycle; /* the same, but it leaves in the ordinary way */
 } mpq_outcome;
 
 typedef struct mpq_host {

@@ -424,26 +424,27 @@ void mpq_ring_wait(mpq_ring *ring, uint32_t kicks, uint32_t timeout_ms)
 
 /* Writes before it takes the wish back: killed in between, the dispatcher is woken once too often, not once too
  * seldom. The number of the sleep keeps the wish of a later sleep. */
-static void wake_dispatcher(mpq_ring *ring, int wake_fd)
+static bool wake_dispatcher(mpq_ring *ring, int wake_fd)
 {
     uint64_t wanted = atomic_load(&ring->wanted);
     uint32_t limit = (uint32_t)wanted;
     uint64_t one = 1;
     if (limit == 0 || !is_low(ring, limit - 1))
-        return;
-    /* It can fail only when the counter is full, and then the dispatcher is being woken already. */
-    ssize_t written = write(wake_fd, &one, sizeof one);
-    (void)written;
+        return true;
+    /* When the counter is full the dispatcher is being woken already. */
+    if (write(wake_fd, &one, sizeof one) < 0 && errno != EAGAIN)
+        return false;
     atomic_compare_exchange_strong(&ring->wanted, &wanted, wanted >> 32 << 32);
+    return true;
 }
 
-void mpq_ring_finish(mpq_ring *ring, uint32_t slot, int wake_fd)
+bool mpq_ring_finish(mpq_ring *ring, uint32_t slot, int wake_fd)
 {
     uint64_t word = load_state(ring, slot);
     if (state_of(word) == MPQ_SLOT_RUNNING)
         atomic_compare_exchange_strong(&ring->slots[slot].state, &word, with_state(word, MPQ_SLOT_FINISHED));
     announce(ring, slot);
-    wake_dispatcher(ring, wake_fd);
+    return wake_dispatcher(ring, wake_fd);
 }
 
 /* -- the manager's side --------------------------------------------------------------------------------------- */

@@ -96,9 +96,9 @@ uint32_t mpq_ring_claim(mpq_ring *ring, uint32_t worker);
  * the value of mpq_ring_kicks read before the caller last looked for reasons not to sleep. */
 void mpq_ring_wait(mpq_ring *ring, uint32_t kicks, uint32_t timeout_ms);
 uint32_t mpq_ring_kicks(const mpq_ring *ring);
-/* Publishes the outcome in the slot. Wakes the dispatcher if it sleeps and wants to know. Harmless on a slot that is
- * not RUNNING (any more). */
-void mpq_ring_finish(mpq_ring *ring, uint32_t slot, int wake_fd);
+/* Publishes the outcome in the slot. Wakes the dispatcher if it sleeps and wants to know; false when that can't be done
+ * because `wake_fd` is not what it was. Harmless on a slot that is not RUNNING (any more). */
+bool mpq_ring_finish(mpq_ring *ring, uint32_t slot, int wake_fd);
 
 /* -- the manager's side --------------------------------------------------------------------------------------- */
 

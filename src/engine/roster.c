@@ -11,7 +11,7 @@
 #include "crashpoint.h"
 #include "signals.h"
 
-enum { NOT_KNOWN_YET_MS = 10 };
+enum { NOT_KNOWN_YET_MS = 10, LEAVE_MIN_MS = 1000 };
 
 int mpq_roster_init(mpq_roster *roster, mpq_process *self, mpq_error *err)
 {
@@ -69,6 +69,7 @@ static void clean(mpq_board_worker *worker)
     atomic_store(&worker->pid_born, 0);
     atomic_store(&worker->retire, 0);
     atomic_store(&worker->started_at_ms, 0);
+    atomic_store(&worker->leaving_at_ms, 0);
     atomic_store(&worker->run_token, 0);
     atomic_store(&worker->slot, MPQ_SLOT_NONE);
     atomic_store(&worker->run_started_at_ms, 0);
@@ -171,6 +172,13 @@ typedef struct obituary {
     mpq_id job;
 } obituary;
 
+/* How long a worker may take that leaves by itself. */
+static uint32_t leave_for_ms(const mpq_roster *roster)
+{
+    uint32_t stop_timeout_ms = roster->self->config->stop_timeout_ms;
+    return stop_timeout_ms > LEAVE_MIN_MS ? stop_timeout_ms : LEAVE_MIN_MS;
+}
+
 static void recall(const mpq_roster *roster, uint32_t index, bool status_known, int status, obituary *out)
 {
     const mpq_board_worker *worker = on_board(roster, index);
@@ -187,6 +195,10 @@ static void recall(const mpq_roster *roster, uint32_t index, bool status_known, 
                                          mpq_clock_monotonic_ms() - entry->since_ms >= MPQ_BACKOFF_WELL_MS);
     mpq_death_describe(&out->death, out->how, sizeof out->how);
     size_t len = worker->report_len;
+    if (entry->killed != MPQ_KILL_NONE && atomic_load(&worker->leaving_at_ms) != 0)
+        snprintf(out->how, sizeof out->how,
+                 "had not ended within %g s of leaving (a shutdown function or a destructor hangs) and was killed",
+                 leave_for_ms(roster) / 1000.0);
     if (entry->started)
         return;
     if (entry->killed != MPQ_KILL_NONE && !entry->leaving)
@@ -389,6 +401,9 @@ static uint64_t limit_of(mpq_roster *roster, uint32_t index)
         return UINT64_MAX;
     if (entry->leaving)
         return entry->leave_by_ms;
+    uint64_t leaving_at_ms = atomic_load(&on_board(roster, index)->leaving_at_ms);
+    if (leaving_at_ms != 0)
+        return leaving_at_ms + leave_for_ms(roster);
     if (!entry->started)
         note_started(roster, index);
     return entry->started || entry->pid <= 0 ? UINT64_MAX : entry->since_ms + roster->self->config->start_timeout_ms;

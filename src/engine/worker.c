@@ -164,6 +164,7 @@ enum mpq_end mpq_worker_run_job(mpq_worker *worker, const mpq_job *job, uint64_t
         _exit(outcome.end == MPQ_END_EXIT ? outcome.cause.code : 0); /* a process that the job has forked */
     MPQ_CRASH_POINT("worker.run.after");
     end_programs(worker, &outcome);
+    worker->recycle |= outcome.recycle;
     uint64_t for_us = mpq_clock_monotonic_us() - started_us;
     if (outcome.end != MPQ_END_DONE) {
         complete_cause(worker, job, mpq_clock_wall_ms() - for_us / 1000, &outcome);
@@ -209,7 +210,8 @@ static void publish(mpq_worker *worker, uint32_t index, enum mpq_end end, uint32
      * it writes itself; and a dispatcher that is woken by the result already counts us as idle. */
     end_run(worker);
     MPQ_CRASH_POINT("worker.finish.before");
-    mpq_ring_finish(ring, index, board->dispatcher_wake_fd);
+    if (!mpq_ring_finish(ring, index, board->dispatcher_wake_fd))
+        worker->recycle = true; /* the job has closed what was not its own; our end wakes the dispatcher */
     MPQ_CRASH_POINT("worker.finish.after");
 }
 
@@ -258,6 +260,13 @@ static void distribute(mpq_worker *worker)
     mpq_buf_fini(&report);
 }
 
+/* User code may run once more at the end: shutdown functions, destructors. The manager waits for that, not for ever. */
+static void announce_end(mpq_worker *worker)
+{
+    atomic_store(&worker->entry->leaving_at_ms, mpq_clock_monotonic_ms());
+    mpq_board_wake(worker->process->board.manager_wake_fd);
+}
+
 static int run_to_end(mpq_process *process, uint32_t index, mpq_error *err)
 {
     mpq_worker worker;
@@ -268,10 +277,13 @@ static int run_to_end(mpq_process *process, uint32_t index, mpq_error *err)
     if (mpq_worker_start(&worker, process, index, err) < 0)
         return 1;
     process->worker_index = index;
+    int status = 0;
     if (worker.queue->mode == MPQ_MODE_GRAB)
-        return mpq_worker_grab(&worker, err);
-    distribute(&worker);
-    return 0;
+        status = mpq_worker_grab(&worker, err);
+    else
+        distribute(&worker);
+    announce_end(&worker);
+    return status;
 }
 
 int mpq_worker_run(mpq_process *process, uint32_t index, mpq_error *err)
