@@ -73,8 +73,8 @@ if test "$PHP_MPQUEUE" != "no"; then
     src/engine/worker_grab.c"
       mpqueue_binding="\
     $mpqueue_binding src/php/console.c src/php/console_queue.c src/php/console_worker.c src/php/fork.c \
-    src/php/guard.c src/php/host.c src/php/hygiene.c src/php/interrupt.c src/php/jobinfo.c src/php/run.c \
-    src/php/text.c"
+    src/php/guard.c src/php/host.c src/php/hygiene.c src/php/hygiene_process.c src/php/hygiene_settings.c \
+    src/php/interrupt.c src/php/jobinfo.c src/php/run.c src/php/text.c"
       ;;
   esac
 

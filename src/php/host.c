@@ -309,6 +309,7 @@ static void run_job(void *self, const mpq_run *run, mpq_outcome *out)
     if (mpqueue_interrupt_disarm()) {
         turn_into_timeout(out, run);
     }
+    out->recycle = mpqueue_hygiene_is_beyond_repair();
 }
 
 static uint64_t between_jobs(void *self)
