@@ -28,7 +28,10 @@ static struct {
     int error_handler_reporting;
     const zend_resource *streams[STANDARD_STREAMS]; /* the values of STDIN, STDOUT, STDERR; NULL where there is none */
     int implicit_flush;                             /* that flag of PHP's output */
+    zend_long memory_limit;
 } base;
+
+static bool beyond_repair;
 
 static uint32_t jobs;
 static uint32_t jobs_at_collection;
@@ -104,15 +107,32 @@ static void remember_streams(void)
     base.implicit_flush = OG(flags) & PHP_OUTPUT_IMPLICITFLUSH;
 }
 
-bool mpqueue_hygiene_is_beyond_repair(void)
+static bool has_lost_stream(void)
 {
     for (int i = 0; i < STANDARD_STREAMS; i++) {
         if (base.streams[i] && base.streams[i]->type < 0) {
-            php_output_set_status(PHP_OUTPUT_DISABLED);
             return true;
         }
     }
     return false;
+}
+
+/* A limit can't be set below what is in use. */
+static bool has_outgrown_limit(void)
+{
+    return PG(memory_limit) != base.memory_limit && base.memory_limit > 0 &&
+           zend_memory_usage(false) > (size_t)base.memory_limit;
+}
+
+bool mpqueue_hygiene_is_beyond_repair(void)
+{
+    bool lost = has_lost_stream();
+
+    if (lost) {
+        php_output_set_status(PHP_OUTPUT_DISABLED);
+    }
+    beyond_repair = lost || has_outgrown_limit();
+    return beyond_repair;
 }
 
 /* PHP writes nothing more once a write has failed, for instance because the disk was full. */
@@ -135,6 +155,7 @@ void mpqueue_hygiene_remember(void)
     mpqueue_hygiene_remember_settings();
     remember_handlers();
     remember_streams();
+    base.memory_limit = PG(memory_limit);
     jobs = jobs_at_collection = 0;
     base.known = true;
 }
@@ -173,7 +194,9 @@ static bool collect(void *arg)
 static bool restore(void *arg)
 {
     (void)arg;
-    restore_all();
+    if (!beyond_repair) {
+        restore_all();
+    }
     return true;
 }
 

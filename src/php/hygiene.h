@@ -34,8 +34,9 @@ void mpqueue_hygiene_forget(void);
 bool mpqueue_hygiene_has_output(void);
 void mpqueue_hygiene_close_output(void);
 
-/* The job has closed standard input, output or error: whatever is opened next, a connection or a file, would get its
- * number and what PHP prints. Nothing is printed any more; the process has to be replaced. */
+/* After a job: whether the process has to be replaced. The job has closed standard input, output or error: whatever is
+ * opened next, a connection or a file, would get its number and what PHP prints (so nothing is printed any more). Or it
+ * has raised memory_limit and holds more than the limit that was. */
 bool mpqueue_hygiene_is_beyond_repair(void);
 
 /* Between jobs. Returns memory_get_usage(). */

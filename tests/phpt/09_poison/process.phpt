@@ -21,6 +21,7 @@ $poison = new Poison(<<<'PHP'
     function handlers() { set_error_handler(fn () => true); set_exception_handler(fn () => exit(9)); @trigger_error('x'); set_error_handler(fn () => exit(3)); }
     function timezone() { date_default_timezone_set('Asia/Tokyo'); }
     function limits() { ini_set('memory_limit', memory_get_usage(true) + (4 << 20)); set_time_limit(1); ignore_user_abort(true); }
+    function outgrows() { ini_set('memory_limit', '-1'); $GLOBALS['kept'] = str_repeat('x', 150 << 20); }
     function masks() { pcntl_sigprocmask(SIG_BLOCK, array_diff(range(1, 64), [9, 19, 32, 33])); }
     function catches() { pcntl_async_signals(true); foreach (array_diff(range(1, 64), [9, 19, 32, 33]) as $signal) pcntl_signal($signal, fn () => exit(7)); pcntl_alarm(1); }
     function ignores() { foreach (array_diff(range(1, 64), [9, 19, 32, 33]) as $signal) pcntl_signal($signal, SIG_IGN); }
@@ -31,7 +32,7 @@ $poison = new Poison(<<<'PHP'
     function title() { cli_set_process_title('mine'); }
     PHP);
 $poison->start();
-foreach (['directory', 'mask', 'locale', 'settings', 'handlers', 'timezone', 'limits', 'masks', 'catches', 'ignores', 'buffers',
+foreach (['directory', 'mask', 'locale', 'settings', 'handlers', 'timezone', 'limits', 'outgrows', 'masks', 'catches', 'ignores', 'buffers',
     'collector', 'shutdown', 'errors', 'title'] as $job) {
     $poison->passes($job);
 }
@@ -45,6 +46,7 @@ settings: done
 handlers: done
 timezone: done
 limits: done
+outgrows: done
 masks: done
 catches: done
 ignores: done
