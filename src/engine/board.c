@@ -15,7 +15,7 @@
 #include "procfs.h"
 
 /* The version changes with every change of what lies in the file. */
-enum { VERSION = 2, CAPACITY_MAX = 2 * MPQ_WORKERS_MAX, HIGH_FD = 512 };
+enum { VERSION = 3, CAPACITY_MAX = 2 * MPQ_WORKERS_MAX, HIGH_FD = 512 };
 static const char MAGIC[8] = "mpqboard";
 
 #define ARENA_LEAST_BYTES (UINT64_C(64) << 20)

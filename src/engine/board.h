@@ -39,6 +39,8 @@ typedef struct mpq_board_worker {
     uint32_t generation;            /* manager, while SPAWNING */
     _Atomic uint64_t started_at_ms; /* worker: wall clock of its start */
     _Atomic uint64_t leaving_at_ms; /* worker: monotonic, when it has begun to end by itself; 0 = not yet */
+    _Atomic uint64_t aside_since_ms; /* worker: monotonic, since when it runs user code that belongs to no job
+                                        (destructors of what jobs have left behind); 0 = it does not */
     /* current job; worker writes run_token last when it begins (odd = running) and first when it ends (even) */
     _Atomic uint32_t run_token;
     _Atomic uint32_t slot;               /* ring slot it works on, MPQ_SLOT_NONE when none */

@@ -36,6 +36,20 @@ static void kill_run(mpq_roster *roster, uint32_t index, uint32_t run)
         mpq_roster_kill(roster, index, MPQ_KILL_TIMEOUT, run);
 }
 
+/* User code between two jobs has the time limit of the queue's jobs, without a warning before its end. */
+static uint64_t enforce_aside(mpq_roster *roster, uint32_t index, uint64_t now_ms)
+{
+    const mpq_roster_entry *entry = &roster->entries[index];
+    uint64_t since_ms = atomic_load(&roster->self->board.file->workers[index].aside_since_ms);
+    uint32_t limit_ms = roster->self->config->queues[entry->queue].timeout_ms;
+    if (since_ms == 0 || limit_ms == 0)
+        return UINT64_MAX;
+    if (since_ms + limit_ms > now_ms)
+        return since_ms + limit_ms;
+    mpq_roster_kill(roster, index, MPQ_KILL_INTERRUPTED, 0);
+    return UINT64_MAX;
+}
+
 static uint64_t enforce_one(mpq_roster *roster, uint32_t index, uint64_t now_ms)
 {
     const mpq_roster_entry *entry = &roster->entries[index];
@@ -45,7 +59,9 @@ static uint64_t enforce_one(mpq_roster *roster, uint32_t index, uint64_t now_ms)
         return UINT64_MAX;
     if (!read_run(&roster->self->board.file->workers[index], &run, &deadline_ms))
         return now_ms + 1;
-    if (!(run & 1) || deadline_ms == 0)
+    if (!(run & 1))
+        return enforce_aside(roster, index, now_ms);
+    if (deadline_ms == 0)
         return UINT64_MAX;
     if (entry->timed_out_run != run && deadline_ms > now_ms)
         return deadline_ms;

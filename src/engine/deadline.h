@@ -1,4 +1,5 @@
-/* The time limits of running jobs: at the limit the worker is interrupted, after the grace it is killed. */
+/* The time limits of running jobs: at the limit the worker is interrupted, after the grace it is killed. And of user
+ * code that runs between them. */
 #ifndef MPQ_DEADLINE_H
 #define MPQ_DEADLINE_H
 

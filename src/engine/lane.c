@@ -13,6 +13,7 @@ enum {
     KEPT_BYTES = 64 << 10,    /* of one settlement's buffer */
     ROUND_MAX_MS = 500,       /* the jobs of a dead node wait this long after the end of its lease, at most */
     LONG_JOB_US = 100000,
+    LONG_ASIDE_MS = 100,
     RELIEVE_EVERY_MS = 100,
     FLUSH_AFTER_MS = 5 /* results wait at most this long while the ring is full enough not to wake us */
 };
@@ -111,6 +112,19 @@ static void post_batch(mpq_lane *lane)
     post_overflow(lane);
 }
 
+/* It is busy with what jobs have left behind. The manager sets that a limit, once it has been told. */
+static bool is_aside(const mpq_lane *lane, const mpq_board_worker *worker, uint64_t now, uint64_t *since)
+{
+    struct mpq_board_shared *shared = lane->process->board.shared;
+    uint64_t aside_since = atomic_load_explicit(&worker->aside_since_ms, memory_order_relaxed);
+    if (aside_since == 0 || now < aside_since + LONG_ASIDE_MS)
+        return false;
+    if (lane->config->timeout_ms && aside_since + lane->config->timeout_ms < atomic_load(&shared->manager_wakes_at_ms))
+        mpq_board_wake(lane->process->board.manager_wake_fd);
+    *since = aside_since;
+    return true;
+}
+
 static void count_workers(mpq_lane *lane)
 {
     mpq_board_file *board = lane->process->board.file;
@@ -123,8 +137,8 @@ static void count_workers(mpq_lane *lane)
             atomic_load_explicit(&worker->retire, memory_order_relaxed))
             continue;
         /* The token is even before the result is published, so whoever is woken by a result sees an idle worker. */
-        bool running = atomic_load(&worker->run_token) & 1;
         uint64_t since = atomic_load_explicit(&worker->run_started_at_ms, memory_order_relaxed);
+        bool running = (atomic_load(&worker->run_token) & 1) || is_aside(lane, worker, now, &since);
         uint64_t for_ms = running && now > since ? now - since : 0;
         lane->workers++;
         lane->idle += !running;

@@ -70,6 +70,7 @@ static void clean(mpq_board_worker *worker)
     atomic_store(&worker->retire, 0);
     atomic_store(&worker->started_at_ms, 0);
     atomic_store(&worker->leaving_at_ms, 0);
+    atomic_store(&worker->aside_since_ms, 0);
     atomic_store(&worker->run_token, 0);
     atomic_store(&worker->slot, MPQ_SLOT_NONE);
     atomic_store(&worker->run_started_at_ms, 0);
@@ -199,6 +200,10 @@ static void recall(const mpq_roster *roster, uint32_t index, bool status_known, 
         snprintf(out->how, sizeof out->how,
                  "had not ended within %g s of leaving (a shutdown function or a destructor hangs) and was killed",
                  leave_for_ms(roster) / 1000.0);
+    else if (entry->killed != MPQ_KILL_NONE && !entry->leaving && atomic_load(&worker->aside_since_ms) != 0)
+        snprintf(out->how, sizeof out->how,
+                 "took longer than %g s for what jobs had left behind (a destructor hangs) and was killed",
+                 roster->self->config->queues[entry->queue].timeout_ms / 1000.0);
     if (entry->started)
         return;
     if (entry->killed != MPQ_KILL_NONE && !entry->leaving)

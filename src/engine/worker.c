@@ -100,6 +100,26 @@ static void publish_deadline(mpq_worker *worker, uint64_t now, uint32_t timeout_
         mpq_board_wake(board->manager_wake_fd);
 }
 
+/* What the host does now may run user code that belongs to no job: it has a time limit all the same. Should it take
+ * long, the dispatcher tells the manager, so that we need not do it each time. */
+static void begin_aside(mpq_worker *worker)
+{
+    atomic_store(&worker->entry->aside_since_ms, mpq_clock_monotonic_ms());
+}
+
+static void end_aside(mpq_worker *worker)
+{
+    atomic_store_explicit(&worker->entry->aside_since_ms, 0, memory_order_relaxed);
+}
+
+void mpq_worker_idle(mpq_worker *worker)
+{
+    const mpq_host *host = worker->process->host;
+    begin_aside(worker);
+    host->idle(host->self);
+    end_aside(worker);
+}
+
 static void begin_run(mpq_worker *worker, const mpq_job *job)
 {
     mpq_board_worker *entry = worker->entry;
@@ -179,7 +199,9 @@ enum mpq_end mpq_worker_run_job(mpq_worker *worker, const mpq_job *job, uint64_t
 void mpq_worker_after_job(mpq_worker *worker)
 {
     const mpq_host *host = worker->process->host;
+    begin_aside(worker);
     uint64_t bytes = host->between_jobs(host->self);
+    end_aside(worker);
     atomic_store_explicit(&worker->entry->memory_bytes, bytes, memory_order_relaxed);
     if (worker->queue->memory_limit_bytes && bytes > worker->queue->memory_limit_bytes) {
         mpq_log_write(worker->process->log, MPQ_LEVEL_INFO,
@@ -239,7 +261,6 @@ static void run_slot(mpq_worker *worker, uint32_t index, mpq_buf *report)
 
 static void distribute(mpq_worker *worker)
 {
-    const mpq_host *host = worker->process->host;
     mpq_ring *ring = worker->process->board.rings[worker->queue_index];
     uint32_t index = worker->process->worker_index;
     mpq_buf report;
@@ -253,7 +274,7 @@ static void distribute(mpq_worker *worker)
             run_slot(worker, slot, &report);
             continue;
         }
-        host->idle(host->self);
+        mpq_worker_idle(worker);
         mpq_ring_wait(ring, kicks, IDLE_WAIT_MS);
     }
     MPQ_CRASH_POINT("worker.leave.before");

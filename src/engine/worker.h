@@ -29,6 +29,8 @@ enum mpq_end mpq_worker_run_job(mpq_worker *worker, const mpq_job *job, uint64_t
                                 uint32_t *run_us, bool *leave);
 /* After the result was published: clears what the job left behind and decides on recycling. */
 void mpq_worker_after_job(mpq_worker *worker);
+/* Before it sleeps. */
+void mpq_worker_idle(mpq_worker *worker);
 
 /* The loop of grab mode: this worker is an owner of its own at the broker. */
 int mpq_worker_grab(mpq_worker *worker, mpq_error *err);

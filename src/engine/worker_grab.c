@@ -234,7 +234,7 @@ static void wait_for_job(grab *self)
     struct pollfd fds[2];
     int hints[2];
     mpq_error err;
-    worker->process->host->idle(worker->process->host->self);
+    mpq_worker_idle(worker);
     if (self->broker->ops->wait_arm(self->broker, &err) < 0) {
         disconnected(self, &err);
         return;

@@ -10,7 +10,7 @@
  *
  * Every call is noted as a line in <directory>/journal: "<pid> run <payload>", "<pid> handler <payload>",
  * "<pid> preload", "<pid> start". Files in the directory change what happens, also while a service runs:
- *   preload-fails preload-dies preload-hangs start-fails start-dies start-hangs
+ *   preload-fails preload-dies preload-hangs start-fails start-dies start-hangs between-hangs
  */
 #ifndef MPQ_FAKE_HOST_H
 #define MPQ_FAKE_HOST_H

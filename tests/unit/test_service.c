@@ -521,6 +521,29 @@ TEST(service_replaces_a_worker_that_hangs_in_its_start)
     check_stops();
 }
 
+/* What jobs leave behind may run user code, which has the limit that jobs have; what waits behind it goes elsewhere. */
+TEST(service_replaces_a_worker_that_hangs_between_two_jobs)
+{
+    fake_service_init(&service, "between");
+    service.config.queues[0].workers = 1;
+    service.config.queues[0].timeout_ms = 1500;
+    CHECK_INT(fake_service_start(&service), 0);
+    fake_host_set(service.directory, "between-hangs", 1);
+    fake_service_push(&service, "done", 0, 1);
+    CHECK(fake_service_await(&service, "run done", 1));
+    fake_service_push(&service, "done", 0, 1);
+    fake_service_push(&service, "done", 0, 1);
+    for (int i = 0; i < 100 && fake_service_counts(&service).ready < 2; i++)
+        fake_service_pause(20);
+    CHECK_INT(fake_service_counts(&service).ready, 2);
+    CHECK(fake_service_await(&service, "start", 2));
+    CHECK(fake_service_logged(&service, "took longer than 1.5 s for what jobs had left behind"));
+    fake_host_set(service.directory, "between-hangs", 0);
+    CHECK(fake_service_drained(&service));
+    CHECK_INT(fake_service_counts(&service).done, 3);
+    check_stops();
+}
+
 /* The predecessor's jobs are still known after a start that got nowhere. */
 TEST(service_keeps_what_it_knows_of_a_predecessor_when_it_can_not_start)
 {
