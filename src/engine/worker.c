@@ -142,12 +142,14 @@ static void end_programs(mpq_worker *worker, const mpq_outcome *outcome)
         worker->recycle = true;
 }
 
-static void end_run(mpq_worker *worker)
+void mpq_worker_end_run(mpq_worker *worker)
 {
     atomic_fetch_add(&worker->entry->run_token, 1);
     atomic_store_explicit(&worker->entry->run_deadline_at_ms, 0, memory_order_relaxed);
     atomic_store_explicit(&worker->entry->state, MPQ_WORKER_IDLE, memory_order_relaxed);
-    atomic_fetch_add_explicit(&worker->entry->jobs, 1, memory_order_relaxed);
+    uint64_t jobs = 1 + atomic_fetch_add_explicit(&worker->entry->jobs, 1, memory_order_relaxed);
+    if (worker->queue->max_jobs && jobs >= worker->queue->max_jobs)
+        worker->recycle = true;
 }
 
 static void complete_cause(const mpq_worker *worker, const mpq_job *job, uint64_t started_at_ms, mpq_outcome *outcome)
@@ -209,8 +211,6 @@ void mpq_worker_after_job(mpq_worker *worker)
                       (double)bytes / 1048576, (double)worker->queue->memory_limit_bytes / 1048576);
         worker->recycle = true;
     }
-    if (worker->queue->max_jobs && atomic_load(&worker->entry->jobs) >= worker->queue->max_jobs)
-        worker->recycle = true;
 }
 
 /* -- distribute mode ------------------------------------------------------------------------------------------- */
@@ -230,7 +230,7 @@ static void publish(mpq_worker *worker, uint32_t index, enum mpq_end end, uint32
     MPQ_CRASH_POINT("worker.outcome.written");
     /* First not running, then finished: should we be killed in between, the manager finds a claimed slot whose outcome
      * it writes itself; and a dispatcher that is woken by the result already counts us as idle. */
-    end_run(worker);
+    mpq_worker_end_run(worker);
     MPQ_CRASH_POINT("worker.finish.before");
     if (!mpq_ring_finish(ring, index, board->dispatcher_wake_fd))
         worker->recycle = true; /* the job has closed what was not its own; our end wakes the dispatcher */

@@ -27,7 +27,10 @@ bool mpq_worker_must_leave(const mpq_worker *worker);
  * DONE. `leave`: the process must end after reporting. */
 enum mpq_end mpq_worker_run_job(mpq_worker *worker, const mpq_job *job, uint64_t reserved_at_ms, mpq_buf *report,
                                 uint32_t *run_us, bool *leave);
-/* After the result was published: clears what the job left behind and decides on recycling. */
+/* The run is over: tells it on the board, and counts it for max_jobs. */
+void mpq_worker_end_run(mpq_worker *worker);
+/* After the result was published: clears what the job left behind and decides on recycling. May take as long as a job.
+ */
 void mpq_worker_after_job(mpq_worker *worker);
 /* Before it sleeps. */
 void mpq_worker_idle(mpq_worker *worker);

@@ -33,6 +33,7 @@ typedef struct grab {
     mpq_batch batch;
     size_t next;      /* of batch: not run yet */
     bool have_result; /* `result` is not settled yet */
+    bool littered;    /* nobody has cleared up behind the last job yet */
     mpq_settle result;
     mpq_buf result_bytes; /* owns result.envelope */
     mpq_buf report;
@@ -182,14 +183,6 @@ static void decide(grab *self, const mpq_job *job, enum mpq_end end)
     }
 }
 
-static void publish_end(mpq_worker *worker)
-{
-    atomic_fetch_add(&worker->entry->run_token, 1);
-    atomic_store(&worker->entry->run_deadline_at_ms, 0);
-    atomic_store(&worker->entry->state, MPQ_WORKER_IDLE);
-    atomic_fetch_add(&worker->entry->jobs, 1);
-}
-
 /* Bytes that look like an envelope but are none: kept, with the reason, as the dispatcher does. */
 static void fail_damaged(grab *self, mpq_slice envelope, const char *reason)
 {
@@ -217,13 +210,13 @@ static void run_next(grab *self)
     enum mpq_end end = mpq_worker_run_job(self->worker, &job, mpq_clock_wall_ms(), &self->report, &run_us, &leave);
     decide(self, &job, end);
     MPQ_CRASH_POINT("grab.result.decided");
-    publish_end(self->worker);
+    mpq_worker_end_run(self->worker);
     MPQ_CRASH_POINT("grab.result.published");
     if (leave) {
         exchange(self, 0); /* should it fail, the dispatcher hands the job back: nothing is lost */
         _exit(MPQ_WORKER_STATUS_FATAL);
     }
-    mpq_worker_after_job(self->worker);
+    self->littered = true;
 }
 
 /* Sleeps until the broker says that something is ready, a signal, or the next look. The manager sends the private
@@ -272,6 +265,14 @@ static bool may_leave(grab *self)
     return !self->have_result || now >= self->give_up_at_ms;
 }
 
+/* When the result has been settled: what the job has left behind may hang, and must not make it run again. */
+static void clear_up(grab *self)
+{
+    if (self->littered)
+        mpq_worker_after_job(self->worker);
+    self->littered = false;
+}
+
 static void loop(grab *self)
 {
     mpq_worker *worker = self->worker;
@@ -295,8 +296,10 @@ static void loop(grab *self)
                 break;
             continue;
         }
-        if (exchange(self, leaving ? 0 : 1) == 0 && !leaving && self->attached && self->batch.count == 0 &&
-            self->due_ms != 0)
+        if (exchange(self, leaving ? 0 : 1) < 0)
+            continue;
+        clear_up(self);
+        if (!leaving && self->attached && self->batch.count == 0 && self->due_ms != 0)
             wait_for_job(self);
     }
 }

@@ -544,6 +544,28 @@ TEST(service_replaces_a_worker_that_hangs_between_two_jobs)
     check_stops();
 }
 
+/* Its job is over and settled; only what it has left behind hangs. */
+TEST(service_does_not_run_a_job_again_whose_grab_worker_hangs_after_it)
+{
+    fake_service_init(&service, "litter");
+    service.config.queues[0].workers = 1;
+    service.config.queues[0].timeout_ms = 700;
+    service.config.queues[0].mode = MPQ_MODE_GRAB;
+    CHECK_INT(fake_service_start(&service), 0);
+    fake_host_set(service.directory, "between-hangs", 1);
+    fake_service_push(&service, "done", 0, 1);
+    CHECK(fake_service_drained(&service));
+    CHECK(fake_service_await(&service, "start", 2));
+    CHECK(fake_service_logged(&service, "for what jobs had left behind"));
+    fake_service_pause(300);
+    CHECK_INT(fake_host_count(service.directory, "run done"), 1);
+    CHECK_INT(fake_service_counts(&service).done, 1);
+    fake_host_set(service.directory, "between-hangs", 0);
+    fake_service_push(&service, "done", 0, 1);
+    CHECK(fake_service_drained(&service));
+    check_stops();
+}
+
 /* The predecessor's jobs are still known after a start that got nowhere. */
 TEST(service_keeps_what_it_knows_of_a_predecessor_when_it_can_not_start)
 {
