@@ -318,3 +318,62 @@ TEST(lane_gives_waiting_jobs_back_while_its_workers_are_stuck)
     CHECK(counts(&f).ready >= 78);
     teardown(&f);
 }
+
+static void push_large(fixture *f, size_t count)
+{
+    static char payload[900 << 10];
+    for (size_t i = 0; i < count; i++) {
+        mpq_new_job job = {.payload = mpq_slice_of(payload, sizeof payload), .fail_number = 1};
+        mpq_id id;
+        size_t accepted;
+        if (mpq_producer_push(f->producer, "q", &job, 1, &id, &accepted, &f->err) < 0)
+            test_fail(__FILE__, __LINE__, "%s", f->err.text);
+    }
+}
+
+/* Prefetches many, as after many tiny jobs, until the ring has no room for what was reserved. */
+static void overflow(fixture *f)
+{
+    setup(f, 1);
+    for (int i = 0; i < 3; i++)
+        mpq_prefetch_measure(&f->lane->prefetch, 5);
+    push_large(f, 150);
+    pump(f, 6);
+    CHECK(f->lane->overflow.count > 0);
+    CHECK(mpq_ring_ready(f->lane->ring) > 50);
+}
+
+TEST(lane_runs_what_the_ring_had_no_room_for)
+{
+    fixture f;
+    overflow(&f);
+    CHECK_INT(work(&f, MPQ_END_DONE, 1000), 150);
+    CHECK_INT(counts(&f).done, 150);
+    CHECK_INT(f.lane->overflow.count, 0);
+    teardown(&f);
+}
+
+TEST(lane_hands_back_what_the_ring_had_no_room_for)
+{
+    fixture f;
+    overflow(&f);
+    atomic_store(&f.process.board.shared->stopping, 1);
+    pump(&f, 6);
+    CHECK(mpq_lane_settled(f.lane));
+    CHECK_INT(f.lane->overflow.count, 0);
+    CHECK_INT(counts(&f).ready, 150);
+    CHECK_INT(counts(&f).running, 0);
+    teardown(&f);
+}
+
+/* It is still held under our name, and only the attach knows. */
+TEST(lane_that_is_cut_off_forgets_nothing_it_had_no_room_for)
+{
+    fixture f;
+    overflow(&f);
+    mpq_lane_down(f.lane, &(mpq_error){.text = "cut off"});
+    f.lane->retry_at_ms = 0;
+    CHECK_INT(work(&f, MPQ_END_DONE, 1000), 150);
+    CHECK_INT(counts(&f).done, 150);
+    teardown(&f);
+}
