@@ -51,12 +51,12 @@ if test "$PHP_MPQUEUE" != "no"; then
     src/engine/broker_sqlite.c src/engine/broker_sqlite_admin.c src/engine/broker_sqlite_exchange.c \
     src/engine/broker_sqlite_owner.c src/engine/buf.c src/engine/clock.c src/engine/codec.c src/engine/config.c \
     src/engine/config_dsn.c src/engine/error.c src/engine/job.c src/engine/memory_store.c src/engine/producer.c \
-    src/engine/redis_conn.c src/engine/redis_scripts.c src/engine/sqlite_db.c src/engine/sqlite_sql.c \
-    src/engine/sqlite_wake.c"
+    src/engine/redis_conn.c src/engine/redis_scripts.c src/engine/shared_dir.c src/engine/sqlite_db.c \
+    src/engine/sqlite_sql.c src/engine/sqlite_wake.c"
   mpqueue_binding="\
     mpqueue.c src/php/config.c src/php/config_array.c src/php/delay.c src/php/driver.c src/php/exception.c \
-    src/php/failed.c src/php/job.c src/php/payload.c src/php/payload_encode.c src/php/queue.c src/php/setting.c \
-    src/php/value.c"
+    src/php/failed.c src/php/job.c src/php/payload.c src/php/payload_encode.c src/php/queue.c src/php/seal.c \
+    src/php/setting.c src/php/value.c"
 
   dnl What runs services: see MPQ_HAVE_SUPERVISOR in src/engine/base.h.
   case $host_os in
@@ -99,6 +99,7 @@ if test "$PHP_MPQUEUE" != "no"; then
   PHP_ADD_BUILD_DIR([$ext_builddir/src/engine], [1])
   PHP_ADD_BUILD_DIR([$ext_builddir/src/php], [1])
   PHP_ADD_EXTENSION_DEP([mpqueue], [date])
+  PHP_ADD_EXTENSION_DEP([mpqueue], [hash])
   PHP_ADD_EXTENSION_DEP([mpqueue], [spl])
   PHP_SUBST([MPQUEUE_SHARED_LIBADD])
   PHP_ADD_MAKEFILE_FRAGMENT

@@ -88,7 +88,9 @@ static int open_output(const mpq_config *config, const mpq_service_options *opti
     if (len < 0 || (size_t)len >= sizeof path)
         return mpq_error_set(err, MPQ_ERROR_CONFIG, "the path of the daemon's output file is too long");
     rotate(path);
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+    /* A path that was asked for may well be a link, to a terminal for instance. */
+    int follow = options->output_path || !config->log_path ? 0 : O_NOFOLLOW;
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | follow, 0640);
     if (fd < 0)
         return mpq_error_set_errno(err, errno, "can't open %s for the daemon's output", path);
     return fd;

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,6 +12,8 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "shared_dir.h"
 
 enum {
     LINE_BYTES = 8192,
@@ -67,17 +70,27 @@ void mpq_log_set_tag(mpq_log *log, const char *tag)
         snprintf(log->tag, sizeof log->tag, "%s", tag);
 }
 
-/* mkdir -p; `path` is changed while it runs. */
-static int make_directories(char *path)
+static int make_directory(const char *path, const char *whole, mpq_error *err)
 {
-    for (char *slash = path; *slash && (slash = strchr(slash + 1, '/')) != NULL;) {
-        *slash = '\0';
-        int rc = mkdir(path, 0750);
-        *slash = '/';
-        if (rc < 0 && errno != EEXIST)
+    if (mkdir(path, 0750) < 0 && errno != EEXIST)
+        return mpq_error_set_errno(err, errno, "can't create the log directory %s", whole);
+    return mpq_shared_dir_check("log directory", path, err);
+}
+
+/* mkdir -p */
+static int make_directories(const char *path, mpq_error *err)
+{
+    char part[PATH_MAX];
+    size_t len = strlen(path);
+    if (len >= sizeof part)
+        return mpq_error_set_errno(err, ENAMETOOLONG, "can't create the log directory %s", path);
+    for (const char *slash = path; *slash && (slash = strchr(slash + 1, '/')) != NULL;) {
+        memcpy(part, path, (size_t)(slash - path));
+        part[slash - path] = '\0';
+        if (make_directory(part, path, err) < 0)
             return -1;
     }
-    return mkdir(path, 0750) < 0 && errno != EEXIST ? -1 : 0;
+    return make_directory(path, path, err);
 }
 
 static bool is_log_name(const char *name)
@@ -129,7 +142,7 @@ static void prune(const char *directory)
 /* Whoever creates a day's file removes the oldest ones. */
 static int open_file(mpq_log *log, const struct tm *day)
 {
-    const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY;
+    const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
     size_t size = strlen(log->directory) + FILE_NAME_LEN + 2;
     char *path = malloc(size);
     if (!path)
@@ -165,8 +178,8 @@ static void rotate(mpq_log *log, const struct tm *now)
     bool usable = log->file.fd >= 0 && !is_deleted(log->file.fd);
     if (usable && same_day(&log->day, now))
         return;
-    if (!usable)
-        make_directories(log->directory);
+    if (!usable && make_directories(log->directory, NULL) < 0)
+        return;
     int fd = open_file(log, now);
     if (fd < 0)
         return;
@@ -183,8 +196,8 @@ static int open_directory(mpq_log *log, const char *directory, mpq_error *err)
     log->directory = strdup(directory);
     if (!log->directory)
         return mpq_error_set_memory(err);
-    if (make_directories(log->directory) < 0)
-        return mpq_error_set_errno(err, errno, "can't create the log directory %s", directory);
+    if (make_directories(log->directory, err) < 0)
+        return -1;
     localtime_r(&now, &log->day);
     log->file.fd = open_file(log, &log->day);
     if (log->file.fd < 0)

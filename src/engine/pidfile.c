@@ -62,14 +62,17 @@ static int explain_open(const char *path, int number, mpq_error *err)
     return -1;
 }
 
-/* O_NONBLOCK: a FIFO put there must not hang us before it is refused. */
+/* Private: whoever can read it can lock it, and so keep the service from starting, or pass for it.
+ * O_NONBLOCK: a FIFO put there must not hang us before it is refused. */
 static int open_checked(const char *path, int flags, mpq_error *err)
 {
-    int fd = open(path, flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644);
+    int fd = open(path, flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
     if (fd < 0)
         return explain_open(path, errno, err);
     struct stat st;
     int outcome = fstat(fd, &st) == 0 ? refuse(path, &st, err) : mpq_error_set_errno(err, errno, "can't stat %s", path);
+    if (outcome == 0 && (st.st_mode & 077) != 0 && fchmod(fd, 0600) < 0)
+        outcome = mpq_error_set_errno(err, errno, "can't make %s private", path);
     if (outcome == 0)
         return fd;
     close(fd);

@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "crashpoint.h"
+#include "shared_dir.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -245,6 +246,8 @@ static int check_file(mpq_sqlite *db, const struct stat *st, mpq_error *err)
 static int check_path(mpq_sqlite *db, mpq_error *err)
 {
     struct stat st;
+    if (mpq_shared_dir_check("database", db->path, err) < 0)
+        return -1;
     if (stat(db->path, &st) == 0)
         return check_file(db, &st, err);
     if (errno != ENOENT)

@@ -298,6 +298,18 @@ TEST(log_does_not_follow_a_link)
     CHECK_INT(err.sys_errno, ELOOP);
 }
 
+/* Without a reader it would never be opened. */
+TEST(log_is_not_held_up_by_a_pipe)
+{
+    mpq_log *log;
+    mpq_error err;
+    CHECK_INT(mkdir(make_directory("pipe"), 0700), 0);
+    CHECK_INT(mkfifo(file_of_today(), 0600), 0);
+    alarm(10);
+    CHECK_INT(mpq_log_open(directory, MPQ_LEVEL_DEBUG, false, &log, &err), -1);
+    CHECK_INT(err.sys_errno, ENXIO);
+}
+
 /* The next write(2) past this many bytes stores what fits, those after fail: as on a full disk. */
 static void limit_file_size(rlim_t bytes)
 {

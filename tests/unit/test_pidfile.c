@@ -69,6 +69,24 @@ TEST(pidfile_holds_the_pid_and_the_lock)
     CHECK_INT(mpq_pidfile_holder(&config, &error), 0);
 }
 
+/* Whoever could open it could lock it, too, and would be taken for the service. */
+TEST(pidfile_is_private)
+{
+    mpq_pidfile file;
+    struct stat st;
+    use("private");
+    close(open(path, O_CREAT | O_WRONLY, 0600));
+    CHECK_INT(chmod(path, 0666), 0);
+    mode_t mask = umask(0);
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(mpq_pidfile_acquire(&config, &file, &error), 0);
+        CHECK_INT(stat(path, &st), 0);
+        CHECK_INT(st.st_mode & 07777, 0600);
+        mpq_pidfile_release(&file);
+    }
+    umask(mask);
+}
+
 TEST(pidfile_names_the_holder_to_a_second_one)
 {
     mpq_pidfile file;
