@@ -2,6 +2,7 @@
 #include "php_mpqueue.h"
 
 #include "ext/standard/info.h"
+#include "zend_attributes.h"
 
 ZEND_DECLARE_MODULE_GLOBALS(mpqueue)
 
@@ -37,6 +38,7 @@ static PHP_MINIT_FUNCTION(mpqueue)
     mpqueue_dev_minit(type);
 #endif
 #ifdef MPQ_HAVE_SUPERVISOR
+    register_run_symbols(module_number);
     mpqueue_run_minit(INIT_FUNC_ARGS_PASSTHRU);
 #endif
     return SUCCESS;
@@ -94,8 +96,8 @@ static PHP_MINFO_FUNCTION(mpqueue)
     php_info_print_table_end();
 }
 
-static const zend_module_dep dependencies[] = {ZEND_MOD_REQUIRED("date") ZEND_MOD_REQUIRED("spl") ZEND_MOD_REQUIRED(
-    "standard") ZEND_MOD_OPTIONAL("pcntl") ZEND_MOD_END};
+static const zend_module_dep dependencies[] = {ZEND_MOD_REQUIRED("date") ZEND_MOD_REQUIRED("hash") ZEND_MOD_REQUIRED(
+    "spl") ZEND_MOD_REQUIRED("standard") ZEND_MOD_OPTIONAL("pcntl") ZEND_MOD_END};
 
 zend_module_entry mpqueue_module_entry = {STANDARD_MODULE_HEADER_EX,
                                           NULL,

@@ -38,11 +38,11 @@ final class Config
      *     ]);
      *
      * @param array $config the sections basics, log and queue; a null value counts as absent. Pushing needs
-     *     basics.driver and the queues' names only.
+     *     basics.driver, the queues' names and, if there are any, basics.signing_keys only.
      * @throws \MPQueue\Exception\ConfigException everything that is wrong, one line for each, with its path
      */
-    public static function set(array $config): void {}
+    public static function set(#[\SensitiveParameter] array $config): void {}
 
-    /** The array given to set(), null before. */
+    /** The array given to set(), null before. Each of basics.signing_keys is inside of a SensitiveParameterValue. */
     public static function get(): ?array {}
 }

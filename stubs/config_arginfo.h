@@ -1,5 +1,5 @@
 /* This is a generated file, edit the .stub.php file instead.
- * Stub hash: e49ef4b1c0a98246ade99ff60f553f03679e7585 */
+ * Stub hash: 279b058730ca41dff4117ef5b77f03c0504b0619 */
 
 ZEND_BEGIN_ARG_INFO_EX(arginfo_class_MPQueue_Config___construct, 0, 0, 0)
 ZEND_END_ARG_INFO()
@@ -43,6 +43,9 @@ static zend_class_entry *register_class_MPQueue_Config(void)
 	zend_string *const_MODE_GRAB_name = zend_string_init_interned("MODE_GRAB", sizeof("MODE_GRAB") - 1, 1);
 	zend_declare_class_constant_ex(class_entry, const_MODE_GRAB_name, &const_MODE_GRAB_value, ZEND_ACC_PUBLIC, NULL);
 	zend_string_release(const_MODE_GRAB_name);
+
+
+	zend_add_parameter_attribute(zend_hash_str_find_ptr(&class_entry->function_table, "set", sizeof("set") - 1), 0, ZSTR_KNOWN(ZEND_STR_SENSITIVEPARAMETER), 0);
 
 	return class_entry;
 }

@@ -1,6 +1,6 @@
 <?php
 
-/** @generate-function-entries */
+/** @generate-class-entries */
 
 /**
  * The console of a service: does what the command line asks and returns the exit status, 0 when it went well, 1 when
@@ -17,4 +17,4 @@
  * @throws MPQueue\Exception\ConfigException listing everything that is wrong with $config
  * @throws MPQueue\Exception\ServiceException when called in a web request or inside of a worker
  */
-function mpqueue_run(array $config, ?array $argv = null): int {}
+function mpqueue_run(#[\SensitiveParameter] array $config, ?array $argv = null): int {}

@@ -1,5 +1,7 @@
 #include "../../php_mpqueue.h"
 
+#include "zend_attributes.h"
+
 #include "../../stubs/config_arginfo.h"
 
 zend_class_entry *mpqueue_ce_Config;

@@ -3,6 +3,7 @@
 #include "setting.h"
 
 #include "ext/standard/php_string.h"
+#include "zend_attributes.h"
 #include "zend_exceptions.h"
 #include "zend_smart_str.h"
 
@@ -132,7 +133,7 @@ static void convert_section(checking *check, const char *path, const mpqueue_sec
         }
         const char *problem = setting->convert(setting, value, (char *)target + setting->offset);
         if (problem) {
-            report(check, path, setting->key, problem, value);
+            report(check, path, setting->key, problem, mpqueue_setting_is_secret(setting) ? NULL : value);
         }
     }
     ZEND_HASH_FOREACH_END();
@@ -291,6 +292,46 @@ static mpqueue_config *new_config(HashTable *array)
     return config;
 }
 
+/* In the copy that can be asked for each key is in an object that no dump and no trace looks into. */
+static void hide_key(zval *element)
+{
+    zval hidden, *key = element;
+
+    ZVAL_DEREF(key);
+    if (Z_TYPE_P(key) == IS_STRING && object_init_ex(&hidden, zend_ce_sensitive_parameter_value) == SUCCESS) {
+        zend_call_known_instance_method_with_1_params(zend_ce_sensitive_parameter_value->constructor, Z_OBJ(hidden),
+                                                      NULL, key);
+        zval_ptr_dtor(element);
+        ZVAL_COPY_VALUE(element, &hidden);
+    }
+}
+
+static HashTable *separate(HashTable *in, const char *key)
+{
+    zval copy;
+
+    ZVAL_ARR(&copy, zend_array_dup(Z_ARRVAL_P(zend_hash_str_find_deref(in, key, strlen(key)))));
+    return Z_ARRVAL_P(zend_hash_str_update(in, key, strlen(key), &copy));
+}
+
+static void hide_keys(mpqueue_config *config)
+{
+    zval shown, *key;
+
+    if (!config->keys) {
+        return;
+    }
+    ZVAL_ARR(&shown, zend_array_dup(Z_ARRVAL(config->array)));
+    HashTable *keys = separate(separate(Z_ARRVAL(shown), "basics"), "signing_keys");
+    ZEND_HASH_FOREACH_VAL(keys, key)
+    {
+        hide_key(key);
+    }
+    ZEND_HASH_FOREACH_END();
+    zval_ptr_dtor(&config->array);
+    config->array = shown;
+}
+
 mpqueue_config *mpqueue_config_from_array(HashTable *array, enum mpqueue_purpose purpose)
 {
     checking check = {.purpose = purpose};
@@ -303,6 +344,7 @@ mpqueue_config *mpqueue_config_from_array(HashTable *array, enum mpqueue_purpose
     }
     convert_queues(&check, array, config);
     if (!check.problems.s) {
+        hide_keys(config);
         return config;
     }
     mpqueue_config_release(config);
@@ -336,8 +378,14 @@ void mpqueue_config_free(mpqueue_config *config)
     if (config->queues) {
         efree(config->queues);
     }
+    mpqueue_keys_free(config->keys);
     mpq_config_fini(&config->engine);
     efree(config);
+}
+
+const mpqueue_keys *mpqueue_config_keys(const mpqueue_config *config)
+{
+    return config->keys;
 }
 
 const mpq_config *mpqueue_config_engine(const mpqueue_config *config)

@@ -5,6 +5,8 @@
 #include "../engine/mpq.h"
 #include "php.h"
 
+#include "seal.h"
+
 /* A checked configuration: the engine's part, and the user code it names. Counted references, request-bound. */
 typedef struct mpqueue_config mpqueue_config;
 
@@ -21,7 +23,9 @@ void mpqueue_config_release(mpqueue_config *config); /* NULL is harmless */
 void mpqueue_config_free(mpqueue_config *config);
 
 const mpq_config *mpqueue_config_engine(const mpqueue_config *config);
-/* The array it was made of, borrowed. */
+/* basics.signing_keys, NULL when there are none. */
+const mpqueue_keys *mpqueue_config_keys(const mpqueue_config *config);
+/* The array it was made of, borrowed; its signing keys are in SensitiveParameterValue objects. */
 zval *mpqueue_config_array(const mpqueue_config *config);
 
 /* Callables as the user wrote them, borrowed; NULL = not configured. Only their shape was checked: the class or

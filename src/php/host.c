@@ -132,6 +132,17 @@ typedef struct current_run {
 
 static current_run current;
 
+static int decode(const current_run *it, mpqueue_payload *out)
+{
+    const mpqueue_keys *keys = mpqueue_config_keys(it->host->config);
+    mpq_slice payload;
+
+    if (mpqueue_seal_open(keys, it->run->queue, it->run->job->payload, &payload) != 0) {
+        return -1;
+    }
+    return mpqueue_payload_decode(payload.data, payload.len, out);
+}
+
 static bool run_payload(void *arg)
 {
     current_run *it = arg;
@@ -139,7 +150,7 @@ static bool run_payload(void *arg)
     zval result;
     bool returned;
 
-    if (mpqueue_payload_decode(it->run->job->payload.data, it->run->job->payload.len, &payload) != 0) {
+    if (decode(it, &payload) != 0) {
         return false;
     }
     it->is_decoded = true;
@@ -194,9 +205,9 @@ static bool ask_queue(current_run *run, failure *it)
 }
 
 /* What could not be decoded has been recorded when the job was run; here it only means that there is nobody to ask. */
-static bool decode_for_handler(const mpq_job *job, mpqueue_payload *payload)
+static bool decode_for_handler(const current_run *run, mpqueue_payload *payload)
 {
-    if (mpqueue_payload_decode(job->payload.data, job->payload.len, payload) == 0) {
+    if (decode(run, payload) == 0) {
         return true;
     }
     if (EG(exception) && !zend_is_unwind_exit(EG(exception))) {
@@ -224,7 +235,7 @@ static bool run_handlers(void *arg)
     mpqueue_payload payload;
     failure it = {.is_final = false};
     mpq_cause cause;
-    bool decoded = decode_for_handler(run->run->job, &payload), returned;
+    bool decoded = decode_for_handler(run, &payload), returned;
 
     if (EG(exception)) {
         return false;
@@ -233,7 +244,8 @@ static bool run_handlers(void *arg)
     mpqueue_jobinfo_build(run->run, decoded ? &payload.job : NULL, &it.info);
     ZVAL_MAKE_REF(&it.info);
     mpqueue_jobinfo_last_cause(run->run->job, &cause);
-    mpqueue_jobinfo_exception(&cause, &it.exception);
+    /* With signed jobs, nothing that is only in the history may load code. */
+    mpqueue_jobinfo_exception(&cause, mpqueue_config_keys(run->host->config) == NULL, &it.exception);
     ZVAL_MAKE_REF(&it.exception);
     returned = ask_handlers(run, decoded ? &payload : NULL, &it);
     zval_ptr_dtor(&it.info);

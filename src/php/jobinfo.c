@@ -178,7 +178,7 @@ static bool can_be_made(const zend_class_entry *ce)
 }
 
 /* An autoloader that fails has nothing to say here: the class is then as good as missing. exit() stays exit(). */
-static zend_class_entry *thrown_class(mpq_slice name)
+static zend_class_entry *thrown_class(mpq_slice name, bool autoload)
 {
     zend_string *text;
     zend_class_entry *ce;
@@ -187,7 +187,7 @@ static zend_class_entry *thrown_class(mpq_slice name)
         return NULL;
     }
     text = zend_string_init(name.data, name.len, 0);
-    ce = zend_lookup_class(text);
+    ce = zend_lookup_class_ex(text, NULL, autoload ? ZEND_FETCH_CLASS_DEFAULT : ZEND_FETCH_CLASS_NO_AUTOLOAD);
     zend_string_release(text);
     if (EG(exception) && !zend_is_unwind_exit(EG(exception))) {
         zend_clear_exception();
@@ -220,13 +220,13 @@ static void set_message(zend_class_entry *base, zend_object *object, const mpq_c
                              (int)cause->message.len, cause->message.data ? cause->message.data : ""));
 }
 
-void mpqueue_jobinfo_exception(const mpq_cause *cause, zval *exception)
+void mpqueue_jobinfo_exception(const mpq_cause *cause, bool autoload, zval *exception)
 {
     zend_class_entry *ce = class_for(cause->end), *base;
     bool is_missing = false;
 
     if (!ce) {
-        ce = thrown_class(cause->class_name);
+        ce = thrown_class(cause->class_name, autoload);
         is_missing = !ce && cause->class_name.len > 0;
     }
     if (object_init_ex(exception, ce ? ce : mpqueue_ce_QueueException) == FAILURE) {

@@ -14,7 +14,7 @@ void mpqueue_jobinfo_build(const mpq_run *run, zval *job, zval *info);
 
 /* An object of the class that was thrown, made without its constructor, with message, code, file and line set. If there
  * is no such class (any more) a QueueException that names it; for everything that is no exception of the job, the class
- * of MPQueue\Exception that belongs to it. Looking the class up may run autoloaders. */
-void mpqueue_jobinfo_exception(const mpq_cause *cause, zval *exception);
+ * of MPQueue\Exception that belongs to it. With `autoload` looking the class up may run autoloaders. */
+void mpqueue_jobinfo_exception(const mpq_cause *cause, bool autoload, zval *exception);
 
 #endif

@@ -322,7 +322,7 @@ static zend_string *describe_method(mpq_slice text)
 zend_string *mpqueue_payload_describe(mpq_slice payload)
 {
     mpq_slice name;
-    mpq_slice text = payload;
+    mpq_slice text = mpqueue_seal_peek(payload);
     zend_string *described = NULL;
     if (skip(&text, "K")) {
         return zend_string_init(ZEND_STRL("closure"), false);

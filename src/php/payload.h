@@ -1,7 +1,7 @@
 /*
  * Jobs to bytes and back.
  *
- * The first byte tells the kind, the rest is serialize()d:
+ * The first byte tells the kind, the rest is serialize()d (in front of a signed one comes what seal.h adds):
  *   'O'  a MPQueue\Job object, or any object with __invoke()
  *   'C'  [class name of a MPQueue\Job, constructor arguments]
  *   'F'  [callable, arguments]: "function", "Class::method", [class, method], [object, method], an invokable object
@@ -49,7 +49,7 @@ zend_object *mpqueue_payload_job_object(const mpqueue_payload *payload);
 
 void mpqueue_payload_dtor(mpqueue_payload *payload);
 
-/* What a payload would run, without decoding it: "App\SendMail", "strlen", "Foo::bar", "closure", or "unknown". */
+/* What a stored payload would run, without decoding it: "App\SendMail", "strlen", "Foo::bar", "closure", "unknown". */
 zend_string *mpqueue_payload_describe(mpq_slice payload);
 
 #endif

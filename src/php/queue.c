@@ -237,15 +237,29 @@ static void end_push(push_call *call)
     mpqueue_config_release(call->config);
 }
 
-/* The payload's bytes go to `bytes` and are borrowed by `out`. */
-static int make_job(const push_call *call, zval *job, smart_str *bytes, mpq_new_job *out)
+/* Appends the payload, signed if there are keys, to `bytes`, which may move; `out` gets its length and the settings. */
+static int append_job(const push_call *call, zval *job, smart_str *bytes, mpq_new_job *out)
 {
+    const mpqueue_keys *keys = mpqueue_config_keys(call->config);
+    size_t start = smart_str_get_len(bytes), payload;
+    mpqueue_seal_begin(keys, bytes);
+    payload = smart_str_get_len(bytes);
     if (mpqueue_payload_encode(job, call->args, bytes) < 0) {
         return -1;
     }
-    smart_str_0(bytes);
-    out->payload = mpq_slice_of(ZSTR_VAL(bytes->s), ZSTR_LEN(bytes->s));
-    return resolve_settings(call, job, ZSTR_VAL(bytes->s)[0], out);
+    mpqueue_seal_end(keys, call->queue->name, bytes, start);
+    out->payload.len = ZSTR_LEN(bytes->s) - start;
+    return resolve_settings(call, job, ZSTR_VAL(bytes->s)[payload], out);
+}
+
+/* The payload's bytes go to `bytes` and are borrowed by `out`. */
+static int make_job(const push_call *call, zval *job, smart_str *bytes, mpq_new_job *out)
+{
+    if (append_job(call, job, bytes, out) < 0) {
+        return -1;
+    }
+    out->payload.data = ZSTR_VAL(bytes->s);
+    return 0;
 }
 
 static int send_jobs(const push_call *call, const mpq_new_job *jobs, size_t count, mpq_id *ids)
@@ -310,21 +324,16 @@ ZEND_METHOD(MPQueue_Queue, push)
 /* Fills new_jobs; every payload stays in `bytes`, which may move while it grows, so they are pointed at last. */
 static int make_jobs(const push_call *call, HashTable *jobs, smart_str *bytes, mpq_new_job *new_jobs)
 {
-    size_t count = 0, start = 0;
+    size_t count = 0;
     zval *job;
     ZEND_HASH_FOREACH_VAL(jobs, job)
     {
-        mpq_new_job *new_job = &new_jobs[count++];
-        if (mpqueue_payload_encode(job, call->args, bytes) < 0 ||
-            resolve_settings(call, job, ZSTR_VAL(bytes->s)[start], new_job) < 0) {
+        if (append_job(call, job, bytes, &new_jobs[count++]) < 0) {
             return -1;
         }
-        new_job->payload.len = ZSTR_LEN(bytes->s) - start;
-        start = ZSTR_LEN(bytes->s);
     }
     ZEND_HASH_FOREACH_END();
-    start = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0, start = 0; i < count; i++) {
         new_jobs[i].payload.data = ZSTR_VAL(bytes->s) + start;
         start += new_jobs[i].payload.len;
     }

@@ -212,6 +212,16 @@ static const char *to_callable(const mpqueue_setting *setting, zval *value, void
     return NULL;
 }
 
+static const char *to_keys(const mpqueue_setting *setting, zval *value, void *field)
+{
+    return Z_TYPE_P(value) == IS_ARRAY && mpqueue_keys_make(Z_ARRVAL_P(value), field) == 0 ? NULL : setting->must;
+}
+
+bool mpqueue_setting_is_secret(const mpqueue_setting *setting)
+{
+    return setting->convert == to_keys;
+}
+
 #define CALLABLE_MUST "must be a callable: a function's name, \"A::b\", [class, method], [object, method] or a closure"
 #define DIRECTORY_MUST "must be the path of a directory"
 #define ENGINE(field) offsetof(mpqueue_config, engine.field)
@@ -230,6 +240,8 @@ static const mpqueue_setting basics_settings[] = {
     {"lease", to_ms, ENGINE(lease_ms), 1, 3600, "must be a number of seconds from 1 to 3600"},
     {"max_payload", to_bytes, ENGINE(payload_max_bytes), PAYLOAD_MIN_BYTES, PAYLOAD_MAX_BYTES,
      "must be a number of bytes from 1024 to 536870912"},
+    {"signing_keys", to_keys, offsetof(mpqueue_config, keys), 0, 0,
+     "must be a list of 1 to 16 keys, strings of at least 32 bytes"},
 };
 
 static const mpqueue_setting log_settings[] = {

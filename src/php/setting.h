@@ -3,6 +3,7 @@
 #define MPQUEUE_SETTING_H
 
 #include "config_array.h"
+#include "seal.h"
 
 /* A queue's user code. */
 typedef struct mpqueue_queue_hooks {
@@ -17,6 +18,7 @@ struct mpqueue_config {
     zval preload;
     zval worker_start;
     mpqueue_queue_hooks *queues;
+    mpqueue_keys *keys; /* NULL = payloads are not signed */
 };
 
 /* What one element of `queue` is converted to, before it is split between the engine and mpqueue_queue_hooks. */
@@ -45,6 +47,9 @@ extern const mpqueue_section mpqueue_section_top;    /* into mpqueue_config; wit
 extern const mpqueue_section mpqueue_section_basics; /* into mpqueue_config */
 extern const mpqueue_section mpqueue_section_log;    /* into mpqueue_config */
 extern const mpqueue_section mpqueue_section_queue;  /* into mpqueue_queue_draft */
+
+/* What was given for it is to be in no message. */
+bool mpqueue_setting_is_secret(const mpqueue_setting *setting);
 
 #define MPQUEUE_QUEUE_MUST "must be a list of queues: [['name' => 'mail'], ...]"
 

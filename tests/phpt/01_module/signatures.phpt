@@ -38,7 +38,7 @@ final class MPQueue\Config
     const MODE_DISTRIBUTE = 1
     const MODE_GRAB = 2
     private __construct()
-    public static set(array $config): void
+    public static set(#[SensitiveParameter] array $config): void
     public static get(): ?array
 abstract class MPQueue\Job
     protected $timeout

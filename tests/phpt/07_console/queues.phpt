@@ -46,7 +46,7 @@ q           3        0        1        0       1     1
     code 5
     %d-%d-%d %d:%d:%d.%d, after %f s, worker t:%d on %s
       #0 [internal function]: boom()
-      #1 %smain.php(%d): mpqueue_run(Array)
+      #1 %smain.php(%d): mpqueue_run(Object(SensitiveParameterValue))
       #2 {main}
   run 2: exception, DomainException: two
   lines \x1b[31m
@@ -54,7 +54,7 @@ q           3        0        1        0       1     1
     code 5
     %d-%d-%d %d:%d:%d.%d, after %f s, worker t:%d on %s
       #0 [internal function]: boom()
-      #1 %smain.php(%d): mpqueue_run(Array)
+      #1 %smain.php(%d): mpqueue_run(Object(SensitiveParameterValue))
       #2 {main}
 0
 queue "队列" has no failed jobs
