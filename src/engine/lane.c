@@ -149,17 +149,23 @@ static void count_workers(mpq_lane *lane)
     lane->target = mpq_prefetch_target(&lane->prefetch, lane->workers, lane->idle, lane->youngest_running_us);
 }
 
+static uint32_t coming(const mpq_lane *lane)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < lane->flight_count; i++)
+        count += lane->flights[(lane->first_flight + i) % MPQ_LANE_FLIGHTS].want;
+    return count;
+}
+
 static uint32_t wanted(const mpq_lane *lane)
 {
     if (stopping(lane) || lane->config->mode == MPQ_MODE_GRAB || lane->overflow.count > 0)
         return 0;
-    uint32_t coming = 0;
-    for (uint32_t i = 0; i < lane->flight_count; i++)
-        coming += lane->flights[(lane->first_flight + i) % MPQ_LANE_FLIGHTS].want;
-    uint32_t have = mpq_ring_ready(lane->ring) + coming;
+    uint32_t on_the_way = coming(lane);
+    uint32_t have = mpq_ring_ready(lane->ring) + on_the_way;
     uint32_t want = lane->target > have ? lane->target - have : 0;
     uint32_t room = mpq_ring_free_slots(lane->feeder);
-    room = room > coming ? room - coming : 0;
+    room = room > on_the_way ? room - on_the_way : 0;
     want = want < room ? want : room;
     return want < MPQ_EXCHANGE_MAX ? want : MPQ_EXCHANGE_MAX;
 }
@@ -168,6 +174,8 @@ static uint32_t wanted(const mpq_lane *lane)
 
 static void collect_finished(mpq_lane *lane)
 {
+    if (lane->pending_count == 0)
+        lane->flush_at_ms = mpq_clock_monotonic_ms() + FLUSH_AFTER_MS;
     lane->pending_count +=
         mpq_ring_take_finished(lane->feeder, lane->pending + lane->pending_count, MPQ_RING_SLOTS - lane->pending_count);
 }
@@ -313,19 +321,38 @@ static bool maintenance_due(const mpq_lane *lane, uint64_t now)
 
 static bool look_due(const mpq_lane *lane, uint64_t now)
 {
-    return !lane->empty || now >= lane->look_at_ms || (lane->due_at_ms && now >= lane->due_at_ms);
+    return now >= lane->look_at_ms || (lane->due_at_ms && now >= lane->due_at_ms);
+}
+
+/* As long as more jobs than this are ready, results and wishes can wait for company: a worker that leaves fewer wakes
+ * us. While one exchange is under way that is when a second one is worth its while. */
+static uint32_t low_water(const mpq_lane *lane)
+{
+    if (stopping(lane))
+        return UINT32_MAX;
+    if (lane->flight_count == 0)
+        return lane->target / 2;
+    uint32_t enough = coming(lane) + FULL_FLIGHT;
+    return lane->flight_count < MPQ_LANE_FLIGHTS && lane->target > enough ? lane->target - enough : 0;
 }
 
 static bool wants_send(const mpq_lane *lane, uint64_t now)
 {
-    bool settles = lane->pending_count > 0 || lane->extras.head;
     if (lane->state != MPQ_LANE_UP || maintenance_due(lane, now))
         return false;
-    if (lane->flight_count == 0)
-        return settles || (look_due(lane, now) && wanted(lane) > 0);
-    if (lane->flight_count < MPQ_LANE_FLIGHTS)
-        return lane->pending_count >= FULL_FLIGHT || (!lane->empty && wanted(lane) >= FULL_FLIGHT);
-    return false;
+    if (lane->flight_count == MPQ_LANE_FLIGHTS)
+        return false;
+    bool overdue = lane->flight_count == 0 && look_due(lane, now);
+    uint32_t want = !lane->empty || overdue ? wanted(lane) : 0;
+    if (lane->pending_count >= FULL_FLIGHT || want >= FULL_FLIGHT)
+        return true;
+    if (lane->flight_count > 0)
+        return false;
+    if (lane->extras.head || (overdue && want > 0))
+        return true;
+    if (mpq_ring_ready(lane->ring) <= low_water(lane))
+        return lane->pending_count > 0 || want > 0;
+    return lane->pending_count > 0 && now >= lane->flush_at_ms;
 }
 
 /* Other nodes may have idle workers while ours are all busy with something longer than expected. */
@@ -439,9 +466,8 @@ static void earlier(uint64_t *at, uint64_t candidate)
 bool mpq_lane_sleep(mpq_lane *lane, uint64_t now, uint64_t *next_at_ms)
 {
     uint32_t ready = mpq_ring_ready(lane->ring);
-    uint32_t low_water = stopping(lane) ? UINT32_MAX : lane->target / 2;
     *next_at_ms = now + 1000;
-    if (!mpq_ring_sleep(lane->ring, low_water))
+    if (!mpq_ring_sleep(lane->ring, low_water(lane)))
         return false;
     if (lane->state == MPQ_LANE_CLOSED)
         return true;
@@ -459,7 +485,7 @@ bool mpq_lane_sleep(mpq_lane *lane, uint64_t now, uint64_t *next_at_ms)
         if (lane->due_at_ms)
             earlier(next_at_ms, lane->due_at_ms);
     }
-    if (ready > low_water)
+    if (lane->flight_count == 0 && ready > low_water(lane))
         earlier(next_at_ms, now + FLUSH_AFTER_MS);
     if (ready > 0 && lane->idle == 0)
         earlier(next_at_ms, now + RELIEVE_EVERY_MS);

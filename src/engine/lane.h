@@ -77,6 +77,7 @@ typedef struct mpq_lane {
     bool empty;                 /* the broker had nothing more to give when last asked */
     bool waiting;               /* wait_arm is in force */
     uint64_t due_at_ms;         /* monotonic; look again then; 0 = nothing known */
+    uint64_t flush_at_ms;       /* pending results wait for company until then */
     uint64_t look_at_ms;        /* look again then in any case (sleep_seconds) */
     uint64_t renew_at_ms;       /* maintenance: renew the lease, take over from dead nodes */
     uint64_t adopt_at_ms;       /* not before: others may need as long as a lease to come back, too */
