@@ -4,7 +4,7 @@
 
 #include "base.h"
 
-#define MPQ_PREFETCH_MAX 256         /* 64 costs 45 % of the throughput of tiny jobs */
+#define MPQ_PREFETCH_MAX 384         /* measured drain: 64 costs 45 %, 256 15 % */
 #define MPQ_PREFETCH_WINDOW_US 50000 /* a waiting job should not wait longer than this behind others */
 
 /* Moving average of run times. Zero-initialised = nothing measured yet. */
