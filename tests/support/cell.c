@@ -533,8 +533,9 @@ static uint32_t count_kills(void)
 
 /* Runs beyond the first that are explained. A job that BLMOVE has delivered begins to run before its claim is answered:
  * one of each consumer is run again if the claim never arrives. What a dispatcher had taken over from a dead worker and
- * not settled yet is handed back as it was. A start that fails breaks off what its workers run. A service that is
- * killed whole forgets what is finished and not settled. Owners that lose their lease lose all they have. */
+ * not settled yet, or taken over without hearing of it, is handed back as it was. A start that fails breaks off what
+ * its workers run. A service that is killed whole forgets what is finished and not settled. Owners that lose their
+ * lease lose all they have. */
 static uint32_t allowed_runs(void)
 {
     const cell *plan = self.cell;
@@ -546,7 +547,7 @@ static uint32_t allowed_runs(void)
         allowed += JOBS;
     if (plan->fault == CELL_KILL && plan->role == CELL_MANAGER && !names_strike("manager.child."))
         allowed += JOBS;
-    if (plan->fault == CELL_KILL && plan->role == CELL_DISPATCHER)
+    if (plan->fault == CELL_LOST_ANSWER || (plan->fault == CELL_KILL && plan->role == CELL_DISPATCHER))
         allowed += count_kills() > 0;
     if (plan->fault == CELL_KILL && plan->role == CELL_WORKER)
         allowed += 1;
