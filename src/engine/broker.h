@@ -156,9 +156,9 @@ typedef struct mpq_broker_ops {
     int (*renew)(mpq_broker *broker, const char *const *owners, size_t count, mpq_error *err);
     /* Takes over up to MPQ_ADOPT_MAX jobs of one owner, into this handle's owner: of `dead` whatever its lease says, or
      * of any other owner whose lease has ended when `dead` is NULL (of none as long as the handle's own lease has
-     * ended as well: then the store was away, and that says nothing about others). 0 = out->from names it (count may be 0: it is
-     * retired now), 1 = nobody. Call until 1. Jobs that were staged for it but never delivered go back to the head by
-     * themselves. */
+     * ended as well: then the store was away, and that says nothing about others). 0 = out->from names it (count may be
+     * 0: it is retired now), 1 = nobody. Call until 1. Jobs that were staged for it but never delivered go back to the
+     * head by themselves. */
     int (*adopt)(mpq_broker *broker, const char *dead, mpq_batch *out, mpq_error *err);
 } mpq_broker_ops;
 

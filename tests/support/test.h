@@ -6,9 +6,9 @@
  *       CHECK(mpq_codec_decode(...) == -1);
  *   }
  *
- * A failed CHECK prints where and what, marks the test failed and returns from it. Helper functions that check must return void and
- * the caller should `if (test_failed()) return;`. SKIP("reason") ends a test as skipped.
- * Each test runs in a process of its own, so it may fork, kill, leak descriptors or crash.
+ * A failed CHECK prints where and what, marks the test failed and returns from it. Helper functions that check must
+ * return void and the caller should `if (test_failed()) return;`. SKIP("reason") ends a test as skipped. Each test runs
+ * in a process of its own, so it may fork, kill, leak descriptors or crash.
  */
 #ifndef MPQ_TEST_H
 #define MPQ_TEST_H
@@ -26,7 +26,7 @@ const char *test_tmpdir(void);
 
 #define TEST(name)                                                                                                     \
     static void name(void);                                                                                            \
-    __attribute__((constructor)) static void register_##name(void)                                                    \
+    __attribute__((constructor)) static void register_##name(void)                                                     \
     {                                                                                                                  \
         test_register(#name, name);                                                                                    \
     }                                                                                                                  \

@@ -20,96 +20,96 @@ static mpq_process process;
 static mpq_error error;
 static char directory[128];
 
-static void setup(const char *options) {
-  redis_server_start(&server, options);
-  mpq_config_init(&config);
-  mpq_queue_config_init(&queue);
-  mpq_broker_config_fini(&config.broker);
-  redis_server_config(&server, &config.broker);
-  snprintf(directory, sizeof directory, "%s/%ld", test_tmpdir(),
-           (long)getpid());
-  config.name = strdup("svc");
-  config.pid_path = strdup(test_tmpdir());
-  queue.name = strdup("q");
-  queue.workers = 1;
-  queue.mode = MPQ_MODE_GRAB;
-  config.queues = &queue;
-  config.queue_count = 1;
-  process.config = &config;
-  process.host = &host.host;
-  process.manager_pid = getpid();
-  if (mpq_log_open(directory, MPQ_LEVEL_DEBUG, false, &process.log, &error) <
-          0 ||
-      mpq_board_open(&config, &process.board, &error) < 0)
-    test_fail(__FILE__, __LINE__, "%s", error.text);
-  fake_host_init(&host, directory);
-  mpq_board_reserve_worker(&process.board, 0, 1);
+static void setup(const char *options)
+{
+    redis_server_start(&server, options);
+    mpq_config_init(&config);
+    mpq_queue_config_init(&queue);
+    mpq_broker_config_fini(&config.broker);
+    redis_server_config(&server, &config.broker);
+    snprintf(directory, sizeof directory, "%s/%ld", test_tmpdir(), (long)getpid());
+    config.name = strdup("svc");
+    config.pid_path = strdup(test_tmpdir());
+    queue.name = strdup("q");
+    queue.workers = 1;
+    queue.mode = MPQ_MODE_GRAB;
+    config.queues = &queue;
+    config.queue_count = 1;
+    process.config = &config;
+    process.host = &host.host;
+    process.manager_pid = getpid();
+    if (mpq_log_open(directory, MPQ_LEVEL_DEBUG, false, &process.log, &error) < 0 ||
+        mpq_board_open(&config, &process.board, &error) < 0)
+        test_fail(__FILE__, __LINE__, "%s", error.text);
+    fake_host_init(&host, directory);
+    mpq_board_reserve_worker(&process.board, 0, 1);
 }
 
-static void teardown(void) {
-  redis_server_kill(&server);
-  mpq_board_close(&process.board, &config, true);
-  mpq_log_close(process.log);
-  free(queue.name);
-  config.queues = NULL;
-  config.queue_count = 0;
-  mpq_config_fini(&config);
+static void teardown(void)
+{
+    redis_server_kill(&server);
+    mpq_board_close(&process.board, &config, true);
+    mpq_log_close(process.log);
+    free(queue.name);
+    config.queues = NULL;
+    config.queue_count = 0;
+    mpq_config_fini(&config);
 }
 
-static pid_t start_worker(void) {
-  pid_t pid = fork();
-  if (pid == 0) {
-    signal(SIGTERM, SIG_DFL);
-    alarm(60);
-    _exit(mpq_worker_run(&process, 0, &error));
-  }
-  return pid;
+static pid_t start_worker(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        signal(SIGTERM, SIG_DFL);
+        alarm(60);
+        _exit(mpq_worker_run(&process, 0, &error));
+    }
+    return pid;
 }
 
-static void push(const char *payload) {
-  mpq_producer *producer = NULL;
-  mpq_new_job job = {.payload = mpq_slice_of(payload, strlen(payload)),
-                     .fail_number = 1};
-  mpq_id id;
-  size_t accepted;
-  if (mpq_producer_open(&config.broker, 1 << 20, &producer, &error) < 0 ||
-      mpq_producer_push(producer, "q", &job, 1, &id, &accepted, &error) < 0)
-    test_fail(__FILE__, __LINE__, "%s", error.text);
-  mpq_producer_close(producer);
+static void push(const char *payload)
+{
+    mpq_producer *producer = NULL;
+    mpq_new_job job = {.payload = mpq_slice_of(payload, strlen(payload)), .fail_number = 1};
+    mpq_id id;
+    size_t accepted;
+    if (mpq_producer_open(&config.broker, 1 << 20, &producer, &error) < 0 ||
+        mpq_producer_push(producer, "q", &job, 1, &id, &accepted, &error) < 0)
+        test_fail(__FILE__, __LINE__, "%s", error.text);
+    mpq_producer_close(producer);
 }
 
-static unsigned logged(const char *text) {
-  char command[256], answer[32] = "0";
-  snprintf(command, sizeof command,
-           "cat %s/mpqueue-*.log 2>/dev/null | grep -c '%s'", directory, text);
-  FILE *out = popen(command, "r");
-  if (!fgets(answer, sizeof answer, out))
-    abort();
-  pclose(out);
-  return (unsigned)atoi(answer);
+static unsigned logged(const char *text)
+{
+    char command[256], answer[32] = "0";
+    snprintf(command, sizeof command, "cat %s/mpqueue-*.log 2>/dev/null | grep -c '%s'", directory, text);
+    FILE *out = popen(command, "r");
+    if (!fgets(answer, sizeof answer, out))
+        abort();
+    pclose(out);
+    return (unsigned)atoi(answer);
 }
 
 /* Asking works, waiting does not: it goes on asking, but in peace. */
-TEST(grab_worker_keeps_calm_where_it_may_not_wait) {
-  if (!redis_server_available())
-    SKIP("no redis-server");
-  setup("user default on nopass ~* &* +@all -blmove\n");
-  pid_t pid = start_worker();
-  usleep(1500000);
-  push("done");
-  for (int i = 0;
-       i < 300 && redis_command_int(&server, "HGET mpq:{q}:stats done") != 1;
-       i++)
-    usleep(10000);
-  CHECK_INT(redis_command_int(&server, "HGET mpq:{q}:stats done"), 1);
-  CHECK_INT(logged("connecting again"), 1);
-  redisReply *reply = redis_command(&server, "INFO stats");
-  const char *at = strstr(reply->str, "total_connections_received:");
-  CHECK(at && atoi(at + strlen("total_connections_received:")) < 200);
-  freeReplyObject(reply);
-  kill(pid, SIGTERM);
-  int status = -1;
-  CHECK_INT(waitpid(pid, &status, 0), pid);
-  CHECK_INT(status, 0);
-  teardown();
+TEST(grab_worker_keeps_calm_where_it_may_not_wait)
+{
+    if (!redis_server_available())
+        SKIP("no redis-server");
+    setup("user default on nopass ~* &* +@all -blmove\n");
+    pid_t pid = start_worker();
+    usleep(1500000);
+    push("done");
+    for (int i = 0; i < 300 && redis_command_int(&server, "HGET mpq:{q}:stats done") != 1; i++)
+        usleep(10000);
+    CHECK_INT(redis_command_int(&server, "HGET mpq:{q}:stats done"), 1);
+    CHECK_INT(logged("connecting again"), 1);
+    redisReply *reply = redis_command(&server, "INFO stats");
+    const char *at = strstr(reply->str, "total_connections_received:");
+    CHECK(at && atoi(at + strlen("total_connections_received:")) < 200);
+    freeReplyObject(reply);
+    kill(pid, SIGTERM);
+    int status = -1;
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    CHECK_INT(status, 0);
+    teardown();
 }
