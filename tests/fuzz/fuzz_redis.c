@@ -1,0 +1,328 @@
+/*
+ * The Redis driver against a server that says anything.
+ *
+ * Input: one byte of options, the calls to make (a letter each) up to a newline, then the server's answers as
+ * fake_redis.h has them. Every call has to end in time, with a result that makes sense or with an error.
+ */
+#include <stdio.h>
+
+#include "broker.h"
+#include "codec.h"
+#include "fake_redis.h"
+
+enum {
+    CONNECT_MS = 20,
+    READ_MS = 30,
+    LEASE_MS = 3000,
+    EXCHANGE_MS = 50,
+    SLACK_MS = 60, /* a millisecond for each request and each packet */
+    CALLS_MAX = 40
+};
+
+enum option { OPTION_AFTER = 3, OPTION_EASY = 4, OPTION_PASSWORD = 8, OPTION_DATABASE = 16 };
+
+#define PASSWORD "Tr0ub4dor&3"
+
+static mpq_broker *broker;
+static mpq_batch batch;
+static mpq_error err;
+static bool echoes_password; /* the input knows it, so that the server may say it */
+static int under_way;        /* exchanges sent and not answered */
+static unsigned asked;       /* requests before the call */
+
+static bool server_was_asked(void)
+{
+    return fake_redis_requests() > asked;
+}
+
+static void must_explain(void)
+{
+    fuzz_must_explain(&err);
+    MUST(echoes_password || !strstr(err.text, PASSWORD));
+}
+
+/* Whoever gets a batch reads its envelopes' ids without looking at their length. */
+static void check_batch(size_t max)
+{
+    MUST(!batch.bytes.failed && batch.count <= max && (!batch.lost || batch.count == 0));
+    MUST(batch.next_due_ms >= -1 && batch.refused <= INT64_MAX && batch.garbage <= INT64_MAX);
+    MUST(batch.ready <= INT64_MAX && strnlen(batch.from, sizeof batch.from) <= MPQ_OWNER_MAX);
+    for (size_t i = 0; i < batch.count; i++) {
+        mpq_slice envelope = mpq_batch_envelope(&batch, i);
+        char *exact = fuzz_copy(envelope);
+        mpq_slice bytes = mpq_slice_of(exact, envelope.len);
+        mpq_job job;
+        MUST(mpq_codec_looks_like_envelope(bytes));
+        mpq_id id = mpq_codec_id(bytes);
+        if (mpq_codec_decode(bytes, &job, &err) == 0)
+            MUST(mpq_id_equal(&id, &job.id));
+        free(exact);
+    }
+}
+
+/* -- calls ---------------------------------------------------------------------------------------------------- */
+
+static int attach(enum mpq_attach how)
+{
+    mpq_buf held = {0};
+    int rc = broker->ops->attach(broker, "q", "svc@node:1.00c0ffee", LEASE_MS, how, &held, &err);
+    MUST(rc <= 1 && held.len % MPQ_ID_BYTES == 0);
+    mpq_buf_fini(&held);
+    return rc;
+}
+
+static int push(void)
+{
+    mpq_push_item items[2] = {{mpq_slice_of("one", 3), 0}, {mpq_slice_of("two", 3), 5000}};
+    mpq_push both = {.queue = "q", .producer = 7, .sequence = 1, .items = items, .count = 2};
+    return broker->ops->push(broker, &both, &err);
+}
+
+static int counts(void)
+{
+    mpq_counts out;
+    int rc = broker->ops->counts(broker, "q", &out, &err);
+    MUST(rc != 0 || (out.pushed <= INT64_MAX && out.ready <= INT64_MAX && out.running <= INT64_MAX));
+    return rc;
+}
+
+static int look_at_record(void *arg, mpq_slice record)
+{
+    char *exact = fuzz_copy(record);
+    free(exact);
+    return ++*(size_t *)arg == 5000;
+}
+
+static int failed(void)
+{
+    size_t seen = 0;
+    return broker->ops->failed(broker, "q", look_at_record, &seen, &err);
+}
+
+static const mpq_settle settles[] = {
+    {.kind = MPQ_SETTLE_DONE},
+    {.kind = MPQ_SETTLE_RETURN},
+    {.kind = MPQ_SETTLE_RETRY, .delay_ms = 9, .envelope = {"again", 5}},
+    {.kind = MPQ_SETTLE_FAILED, .envelope = {"over", 4}},
+};
+
+static int receive(void)
+{
+    int rc = broker->ops->receive(broker, &batch, &err);
+    if (rc == 0)
+        check_batch(MPQ_EXCHANGE_MAX);
+    return rc;
+}
+
+static int exchange(void)
+{
+    static const mpq_exchange take = {.want = 2};
+    int rc = mpq_broker_exchange(broker, &take, EXCHANGE_MS, &batch, &err);
+    if (rc == 0)
+        check_batch(MPQ_EXCHANGE_MAX);
+    return rc;
+}
+
+/* "Not yet" may not be the answer for ever. The server only acts when it is waited for, to load a script. */
+static int receive_at_last(void)
+{
+    int rc = 1;
+    for (int i = 0; i < 4 && rc == 1; i++) {
+        rc = receive();
+        fake_redis_pass_ms(READ_MS + 1);
+    }
+    MUST(rc != 1 || under_way == 0 || server_was_asked());
+    return rc;
+}
+
+static int collect(void)
+{
+    int rc = broker->ops->wait_collect(broker, &batch, &err);
+    if (rc == 0)
+        check_batch(1);
+    return rc;
+}
+
+static int adopt(const char *dead)
+{
+    int rc = broker->ops->adopt(broker, dead, &batch, &err);
+    if (rc == 0) {
+        check_batch(MPQ_ADOPT_MAX);
+        MUST(batch.from[0] != '\0');
+    }
+    return rc;
+}
+
+static int renew(void)
+{
+    static const char *const owners[] = {"svc@node:2.00c0ffee", "svc@node:3.00c0ffee"};
+    return broker->ops->renew(broker, owners, 2, &err);
+}
+
+static int watch(void)
+{
+    int fds[2];
+    int count = broker->ops->wait_fds(broker, fds);
+    MUST(count >= 0 && count <= 2);
+    for (int i = 0; i < count; i++)
+        MUST(fds[i] >= 0);
+    return 0;
+}
+
+static int server_speaks(char call)
+{
+    fake_redis_say(call == 'm' ? FAKE_USE_SUBSCRIBED : call == 'b' ? FAKE_USE_BLOCKED : FAKE_USE_CALLS);
+    return 0;
+}
+
+static int let_time_pass(char call)
+{
+    fake_redis_pass_ms(call == 't' ? READ_MS : LEASE_MS + 1);
+    return 0;
+}
+
+static int call_consumer(char call)
+{
+    const mpq_exchange take = {.want = 2, .want_bytes = 1000}, give = {.settles = settles, .settle_count = 4};
+    switch (call) {
+    case 'a':
+        return attach(MPQ_ATTACH_FRESH);
+    case 'r':
+        return attach(MPQ_ATTACH_RESUME);
+    case 'd':
+        return broker->ops->detach(broker, &err);
+    case 's':
+        return broker->ops->send(broker, &take, &err);
+    case 'g':
+        return broker->ops->send(broker, &give, &err);
+    case 'v':
+        return receive();
+    case 'V':
+        return receive_at_last();
+    case 'e':
+        return exchange();
+    case 'w':
+        return broker->ops->wait_arm(broker, &err);
+    case 'l':
+        return collect();
+    case 'n':
+        return renew();
+    case 'o':
+        return adopt(NULL);
+    case 'O':
+        return adopt("dead");
+    default:
+        return watch();
+    }
+}
+
+static int call(char what)
+{
+    switch (what) {
+    case 'i':
+        return broker->ops->ping(broker, &err);
+    case 'p':
+        return push();
+    case 'c':
+        return counts();
+    case 'f':
+        return failed();
+    case 'z':
+        return broker->ops->clear(broker, "q", &err);
+    case 'm':
+    case 'b':
+    case 'k':
+        return server_speaks(what);
+    case 't':
+    case 'T':
+        return let_time_pass(what);
+    default:
+        return call_consumer(what);
+    }
+}
+
+/* How long a call may take at most: its connections and, for each thing it asks, the time for an answer. */
+static uint64_t limit_ms(char what, unsigned requests)
+{
+    if (what == 'a' || what == 'r')
+        return 2 * CONNECT_MS + 3 * READ_MS + SLACK_MS;
+    if (what == 'f')
+        return CONNECT_MS + (uint64_t)requests * READ_MS + SLACK_MS;
+    if (what == 'V')
+        return 4 * (3 * READ_MS + SLACK_MS);
+    if (what == 'e')
+        return EXCHANGE_MS + 2 * READ_MS + SLACK_MS;
+    if (what == 'T')
+        return LEASE_MS + SLACK_MS;
+    return 2 * (CONNECT_MS + READ_MS) + SLACK_MS;
+}
+
+static bool is_one_of(char what, const char *calls)
+{
+    return what && strchr(calls, what);
+}
+
+static void count_exchanges(char what, int rc)
+{
+    bool other = is_one_of(what, "ipcfzmbktT"); /* no matter of the consumer's */
+    if (is_one_of(what, "sg") && rc == 0)
+        under_way++;
+    else if (is_one_of(what, "vV") && rc == 0)
+        under_way--;
+    else if (is_one_of(what, "ard") || (!other && rc < 0 && err.kind != MPQ_ERROR_STATE))
+        under_way = 0;
+}
+
+static void make_call(char what)
+{
+    uint64_t began_ms = fake_redis_now_ms();
+    memset(&err, 0, sizeof err);
+    fake_redis_act();
+    asked = fake_redis_requests();
+    int rc = call(what);
+    MUST(rc >= -1 && rc <= 1);
+    if (rc < 0)
+        must_explain();
+    count_exchanges(what, rc);
+    MUST(fake_redis_now_ms() - began_ms <= limit_ms(what, fake_redis_requests() - asked + 1));
+}
+
+static void configure(mpq_broker_config *config, uint8_t options)
+{
+    mpq_broker_config_init(config);
+    config->driver = MPQ_DRIVER_REDIS;
+    config->socket_path = strdup("/nowhere/redis.sock");
+    config->connect_timeout_ms = CONNECT_MS;
+    config->read_timeout_ms = READ_MS;
+    if (options & OPTION_PASSWORD) {
+        config->user = strdup("worker");
+        config->password = strdup(PASSWORD);
+    }
+    if (options & OPTION_DATABASE)
+        config->database = 3;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    fuzz_input input = fuzz_input_of(data, size);
+    mpq_broker_config config;
+    uint8_t options = fuzz_u8(&input);
+    mpq_slice calls = fuzz_until(&input, '\n');
+    fake_redis_script script = {
+        .answers = mpq_slice_of(input.at, input.left), .after = options & OPTION_AFTER, .easy = options & OPTION_EASY};
+    unsigned fds = fuzz_open_fds();
+    configure(&config, options);
+    echoes_password = fuzz_contains(mpq_slice_of((const char *)data, size), PASSWORD);
+    fake_redis_begin(&script);
+    MUST(mpq_broker_open(&config, &broker, &err) == 0);
+    mpq_batch_init(&batch);
+    under_way = 0;
+    for (size_t i = 0; i < calls.len && i < CALLS_MAX; i++)
+        make_call(calls.data[i]);
+    mpq_batch_fini(&batch);
+    mpq_broker_close(broker);
+    fake_redis_end();
+    mpq_broker_config_fini(&config);
+    MUST(fuzz_open_fds() == fds);
+    return 0;
+}
