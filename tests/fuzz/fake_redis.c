@@ -324,6 +324,7 @@ redisContext *__wrap_redisConnectUnixWithTimeout(const char *path, const struct 
 
 int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
+    uint64_t began_ms = server.now_ms;
     MUST(++server.polls < POLLS_MAX); /* else it spins */
     do {
         server.moved = false;
@@ -331,9 +332,10 @@ int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
         int ready = __real_poll(fds, count, 0);
         if (ready != 0 || timeout_ms == 0)
             return ready;
-    } while (server.moved);
-    MUST(timeout_ms > 0); /* else it waits for ever */
-    server.now_ms += (uint64_t)timeout_ms;
+        MUST(timeout_ms > 0); /* else it waits for ever */
+    } while (server.moved && server.now_ms < began_ms + (uint64_t)timeout_ms);
+    if (server.now_ms < began_ms + (uint64_t)timeout_ms)
+        server.now_ms = began_ms + (uint64_t)timeout_ms;
     return 0;
 }
 

@@ -1,5 +1,6 @@
 #include "fuzz.h"
 
+#include <dirent.h>
 #include <poll.h>
 #include <stdio.h>
 #include <time.h>
@@ -84,15 +85,30 @@ bool fuzz_contains(mpq_slice bytes, const char *text)
     return bytes.len > 0 && memmem(bytes.data, bytes.len, text, strlen(text)) != NULL;
 }
 
+static char directory[256];
+static pid_t directory_owner;
+
+static void remove_directory(void)
+{
+    DIR *dir = directory_owner == getpid() ? opendir(directory) : NULL;
+    if (!dir)
+        return;
+    for (struct dirent *entry; (entry = readdir(dir));)
+        unlinkat(dirfd(dir), entry->d_name, 0);
+    closedir(dir);
+    rmdir(directory);
+}
+
 const char *fuzz_directory(void)
 {
-    static char path[256];
     const char *parent = getenv("TMPDIR");
-    if (path[0])
-        return path;
-    snprintf(path, sizeof path, "%s/mpq-fuzz-XXXXXX", parent && *parent ? parent : "/tmp");
-    MUST(mkdtemp(path));
-    return path;
+    if (directory[0])
+        return directory;
+    snprintf(directory, sizeof directory, "%s/mpq-fuzz-XXXXXX", parent && *parent ? parent : "/tmp");
+    MUST(mkdtemp(directory));
+    directory_owner = getpid();
+    atexit(remove_directory);
+    return directory;
 }
 
 unsigned fuzz_open_fds(void)

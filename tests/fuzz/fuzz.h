@@ -46,7 +46,7 @@ char *fuzz_copy(mpq_slice bytes);
 char *fuzz_string(mpq_slice bytes);
 bool fuzz_contains(mpq_slice bytes, const char *text);
 
-/* A directory of this process below $TMPDIR; whoever starts the program removes it. */
+/* A directory of this process below $TMPDIR, without any below it; removed when the process ends by itself. */
 const char *fuzz_directory(void);
 /* How many descriptors are open: as many after as before whatever must not leak one. */
 unsigned fuzz_open_fds(void);
