@@ -96,7 +96,9 @@ typedef struct mpq_board {
                                                  2 = every worker is gone: settle what is left, detach, exit */
         _Atomic uint32_t dispatcher_ready;    /* dispatcher: pid of the one that has attached to every queue */
         _Atomic uint64_t settled;             /* dispatcher: jobs settled since start, for status */
-        char start_error[1024];               /* dispatcher: why it ended before it was ever ready */
+        /* dispatcher, by queue: monotonic; until then nobody else has what is in the ring, later nothing is begun */
+        _Atomic uint64_t lease_until_ms[MPQ_QUEUES_MAX];
+        char start_error[1024]; /* dispatcher: why it ended before it was ever ready */
     } * shared;
     char **arenas;         /* one for each queue; the rings use them */
     uint64_t *arena_bytes; /* of each: address space, not memory */

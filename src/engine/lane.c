@@ -230,7 +230,7 @@ static void send_exchange(mpq_lane *lane)
     exchange.want = flight->want = wanted(lane);
     flight->outdated = false;
     lane->flight_count++;
-    uint64_t now = mpq_clock_monotonic_ms();
+    uint64_t now = flight->sent_at_ms = mpq_clock_monotonic_ms();
     lane->look_at_ms = now + lane->config->sleep_ms;
     if (exchange.want)
         lane->due_at_ms = 0;
@@ -285,6 +285,7 @@ static void accept_answer(mpq_lane *lane)
     }
     lane->first_flight = (lane->first_flight + 1) % MPQ_LANE_FLIGHTS;
     lane->flight_count--;
+    mpq_lane_renewed(lane, flight->sent_at_ms);
     confirm(lane, flight);
     log_oddities(lane);
     if (flight->want)

@@ -45,6 +45,7 @@ typedef struct mpq_flight {
     mpq_extra_list extras; /* to free once confirmed */
     uint32_t want;
     bool outdated; /* a hint has come since it was sent */
+    uint64_t sent_at_ms;
 } mpq_flight;
 
 typedef struct mpq_lane {
@@ -123,6 +124,8 @@ int mpq_lane_detach(mpq_lane *lane, mpq_error *err);
 /* Connects and registers the owner name of the board's epoch, or resumes it; matches the ring with what the broker says
  * we hold. */
 int mpq_lane_attach(mpq_lane *lane, mpq_error *err);
+/* The broker has renewed the lease when asked at that time: until it ends workers may begin jobs. */
+void mpq_lane_renewed(mpq_lane *lane, uint64_t asked_at_ms);
 /* The lease was taken from us: give up what is not running, forget the results of what is, take a new name. */
 void mpq_lane_lost(mpq_lane *lane);
 /* The connection broke: what was under way has to be sent again. */

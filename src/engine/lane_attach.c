@@ -116,9 +116,16 @@ static int register_owner(mpq_lane *lane, mpq_buf *held, mpq_error *err)
                                      held, err);
 }
 
+void mpq_lane_renewed(mpq_lane *lane, uint64_t asked_at_ms)
+{
+    atomic_store(&lane->process->board.shared->lease_until_ms[lane->index],
+                 asked_at_ms + lane->process->config->lease_ms);
+}
+
 int mpq_lane_attach(mpq_lane *lane, mpq_error *err)
 {
     mpq_buf held;
+    uint64_t asked_at_ms = mpq_clock_monotonic_ms();
     mpq_buf_init(&held);
     int rc = register_owner(lane, &held, err);
     if (rc == 0 && held.failed)
@@ -129,6 +136,7 @@ int mpq_lane_attach(mpq_lane *lane, mpq_error *err)
         match_slots(lane, &held);
         MPQ_CRASH_POINT("dispatcher.attach.matched");
         return_unknown(lane, &held);
+        mpq_lane_renewed(lane, asked_at_ms);
         uint64_t now = mpq_clock_monotonic_ms();
         lane->state = MPQ_LANE_UP;
         lane->attached_once = true;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -13,7 +14,10 @@
 #include "signals.h"
 #include "spawn.h"
 
-enum { IDLE_WAIT_MS = 5000 }; /* every reason to leave comes with a kick; this is for a signal between two lines */
+enum {
+    IDLE_WAIT_MS = 5000, /* every reason to leave comes with a kick; this is for a signal between two lines */
+    FOREIGN_WAIT_MS = 5
+};
 
 /* For the signal handlers only. */
 static mpq_board_worker *volatile signal_entry;
@@ -120,10 +124,9 @@ void mpq_worker_idle(mpq_worker *worker)
     end_aside(worker);
 }
 
-static void begin_run(mpq_worker *worker, const mpq_job *job)
+static void begin_run(mpq_worker *worker, const mpq_job *job, uint64_t now)
 {
     mpq_board_worker *entry = worker->entry;
-    uint64_t now = mpq_clock_monotonic_ms();
     entry->job = job->id;
     entry->in_handler = job->phase == MPQ_PHASE_HANDLER;
     atomic_store_explicit(&entry->interrupt, 0, memory_order_relaxed);
@@ -179,7 +182,7 @@ enum mpq_end mpq_worker_run_job(mpq_worker *worker, const mpq_job *job, uint64_t
     memset(&outcome, 0, sizeof outcome);
     uint64_t started_us = mpq_clock_monotonic_us();
     MPQ_CRASH_POINT("worker.run.before");
-    begin_run(worker, job);
+    begin_run(worker, job, started_us / 1000);
     MPQ_CRASH_POINT("worker.run.stamped");
     host->run_job(host->self, &run, &outcome);
     if (getpid() != worker->pid)
@@ -259,6 +262,14 @@ static void run_slot(mpq_worker *worker, uint32_t index, mpq_buf *report)
     mpq_worker_after_job(worker);
 }
 
+/* What waits in the ring may be running elsewhere once the lease has ended: after the host was frozen, or cut off. The
+ * dispatcher renews the lease, or clears the ring, as soon as it can. */
+static bool is_ours(const mpq_worker *worker)
+{
+    const struct mpq_board_shared *shared = worker->process->board.shared;
+    return mpq_clock_monotonic_ms() < atomic_load(&shared->lease_until_ms[worker->queue_index]);
+}
+
 static void distribute(mpq_worker *worker)
 {
     mpq_ring *ring = worker->process->board.rings[worker->queue_index];
@@ -269,9 +280,14 @@ static void distribute(mpq_worker *worker)
         uint32_t kicks = mpq_ring_kicks(ring);
         if (mpq_worker_must_leave(worker))
             break;
-        uint32_t slot = mpq_ring_claim(ring, index);
+        bool ours = is_ours(worker);
+        uint32_t slot = ours ? mpq_ring_claim(ring, index) : MPQ_SLOT_NONE;
         if (slot != MPQ_SLOT_NONE) {
             run_slot(worker, slot, &report);
+            continue;
+        }
+        if (!ours && mpq_ring_ready(ring) > 0) {
+            nanosleep(&(struct timespec){.tv_nsec = FOREIGN_WAIT_MS * 1000000L}, NULL);
             continue;
         }
         mpq_worker_idle(worker);

@@ -245,6 +245,30 @@ TEST(service_replaces_a_killed_dispatcher)
     check_stops();
 }
 
+/* As on a host that was frozen past its lease: what waited in the ring may be running elsewhere. */
+TEST(service_begins_no_job_after_the_end_of_its_lease)
+{
+    fake_service_init(&service, "late");
+    service.config.queues->workers = 1;
+    service.config.lease_ms = 500;
+    CHECK_INT(fake_service_start(&service), 0);
+    pid_t worker = pid_of("worker", "idle"), dispatcher = pid_of("dispatcher", NULL);
+    kill(worker, SIGSTOP);
+    fake_service_push(&service, "done", 0, 1);
+    for (int i = 0; i < 500 && fake_service_counts(&service).running == 0; i++)
+        fake_service_pause(10);
+    CHECK_INT(fake_service_counts(&service).running, 1);
+    kill(dispatcher, SIGSTOP);
+    fake_service_pause(600);
+    kill(worker, SIGCONT);
+    fake_service_pause(300);
+    CHECK_INT(fake_host_count(service.directory, "run done"), 0);
+    kill(dispatcher, SIGCONT);
+    CHECK(fake_service_drained(&service));
+    CHECK_INT(fake_host_count(service.directory, "run done"), 1);
+    check_stops();
+}
+
 TEST(service_replaces_a_killed_template_without_disturbing_workers)
 {
     fake_service_init(&service, "template");
