@@ -7,6 +7,7 @@
 
 #include "clock.h"
 #include "fake_host.h"
+#include "log_lines.h"
 #include "producer.h"
 #include "redis_server.h"
 #include "roles.h"
@@ -79,17 +80,6 @@ static void push(const char *payload)
     mpq_producer_close(producer);
 }
 
-static unsigned logged(const char *text)
-{
-    char command[256], answer[32] = "0";
-    snprintf(command, sizeof command, "cat %s/mpqueue-*.log 2>/dev/null | grep -c '%s'", directory, text);
-    FILE *out = popen(command, "r");
-    if (!fgets(answer, sizeof answer, out))
-        abort();
-    pclose(out);
-    return (unsigned)atoi(answer);
-}
-
 /* Asking works, waiting does not: it goes on asking, but in peace. */
 TEST(grab_worker_keeps_calm_where_it_may_not_wait)
 {
@@ -102,7 +92,7 @@ TEST(grab_worker_keeps_calm_where_it_may_not_wait)
     for (int i = 0; i < 300 && redis_command_int(&server, "HGET mpq:{q}:stats done") != 1; i++)
         usleep(10000);
     CHECK_INT(redis_command_int(&server, "HGET mpq:{q}:stats done"), 1);
-    CHECK_INT(logged("connecting again"), 1);
+    CHECK_INT(log_lines(directory, "connecting again"), 1);
     redisReply *reply = redis_command(&server, "INFO stats");
     const char *at = strstr(reply->str, "total_connections_received:");
     CHECK(at && atoi(at + strlen("total_connections_received:")) < 200);
