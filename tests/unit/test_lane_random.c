@@ -9,8 +9,7 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "lane.h"
-#include "producer.h"
+#include "lane_rig.h"
 #include "test.h"
 
 enum { WORKERS = 4, JOBS = 40, STEPS = 400 };
@@ -125,33 +124,25 @@ static const mpq_broker_ops wire_ops = {
 /* -- one round ------------------------------------------------------------------------------------------------- */
 
 static struct {
-    mpq_config config;
-    mpq_queue_config queue;
-    mpq_process process;
-    mpq_lane *lane;
-    mpq_producer *producer;
+    lane_rig rig;
     uint32_t running[WORKERS]; /* the slot of each */
     unsigned pushed, thieves;
-    mpq_error err;
 } self;
 
-static void open_lane(void)
+static void wire_lane(void)
 {
     wire *broker = calloc(1, sizeof *broker);
-    self.lane = calloc(1, sizeof *self.lane);
-    if (mpq_lane_open(&self.process, 0, self.lane, &self.err) < 0)
-        test_fail(__FILE__, __LINE__, "%s", self.err.text);
     broker->head = (mpq_broker){.ops = &wire_ops, .opened_by = (long)getpid()};
-    broker->store = self.lane->broker;
-    self.lane->broker = &broker->head;
+    broker->store = self.rig.lane->broker;
+    self.rig.lane->broker = &broker->head;
 }
 
 /* As if the process had been killed. */
 static void replace_dispatcher(void)
 {
-    mpq_lane_close(self.lane);
-    free(self.lane);
-    open_lane();
+    lane_rig_kill_lane(&self.rig);
+    lane_rig_open_lane(&self.rig);
+    wire_lane();
 }
 
 static void push(unsigned count)
@@ -162,22 +153,22 @@ static void push(unsigned count)
         mpq_new_job job = {.payload = mpq_slice_of(payload, happens(500) ? 10 : sizeof payload), .fail_number = 2};
         mpq_id id;
         size_t accepted;
-        if (mpq_producer_push(self.producer, "q", &job, 1, &id, &accepted, &self.err) < 0)
-            test_fail(__FILE__, __LINE__, "%s", self.err.text);
+        if (mpq_producer_push(self.rig.producer, "q", &job, 1, &id, &accepted, &self.rig.err) < 0)
+            test_fail(__FILE__, __LINE__, "%s", self.rig.err.text);
         self.pushed++;
     }
 }
 
 static mpq_board_worker *worker_at(uint32_t index)
 {
-    return &self.process.board.file->workers[index];
+    return &self.rig.process.board.file->workers[index];
 }
 
 static void begin(uint32_t index)
 {
     if (self.running[index] != MPQ_SLOT_NONE)
         return;
-    self.running[index] = mpq_ring_claim(self.lane->ring, index);
+    self.running[index] = mpq_ring_claim(self.rig.lane->ring, index);
     if (self.running[index] == MPQ_SLOT_NONE)
         return;
     atomic_store(&worker_at(index)->run_started_at_ms, mpq_clock_monotonic_ms() - (happens(200) ? 1000 : 0));
@@ -190,11 +181,11 @@ static void end(uint32_t index, enum mpq_end how)
     uint32_t slot = self.running[index];
     if (slot == MPQ_SLOT_NONE)
         return;
-    mpq_ring_slot(self.lane->ring, slot)->end = (uint32_t)how;
-    mpq_ring_slot(self.lane->ring, slot)->run_us = 1 + (uint32_t)rand() % 2000;
+    mpq_ring_slot(self.rig.lane->ring, slot)->end = (uint32_t)how;
+    mpq_ring_slot(self.rig.lane->ring, slot)->run_us = 1 + (uint32_t)rand() % 2000;
     atomic_fetch_add(&worker_at(index)->run_token, 1);
     atomic_store(&worker_at(index)->state, MPQ_WORKER_IDLE);
-    mpq_ring_finish(self.lane->ring, slot, self.process.board.dispatcher_wake_fd);
+    mpq_ring_finish(self.rig.lane->ring, slot, self.rig.process.board.dispatcher_wake_fd);
     self.running[index] = MPQ_SLOT_NONE;
 }
 
@@ -207,13 +198,13 @@ static void lose_lease(void)
     mpq_batch batch;
     mpq_batch_init(&batch);
     snprintf(name, sizeof name, "thief-%u", self.thieves++);
-    snprintf(owner, sizeof owner, "%s", self.process.board.file->queues[0].owner);
-    if (mpq_broker_open(&self.config.broker, &thief, &self.err) < 0 ||
-        thief->ops->attach(thief, "q", name, 60000, MPQ_ATTACH_FRESH, &held, &self.err) < 0)
-        test_fail(__FILE__, __LINE__, "%s", self.err.text);
-    while (owner[0] && thief->ops->adopt(thief, owner, &batch, &self.err) == 0)
+    snprintf(owner, sizeof owner, "%s", self.rig.process.board.file->queues[0].owner);
+    if (mpq_broker_open(&self.rig.config.broker, &thief, &self.rig.err) < 0 ||
+        thief->ops->attach(thief, "q", name, 60000, MPQ_ATTACH_FRESH, &held, &self.rig.err) < 0)
+        test_fail(__FILE__, __LINE__, "%s", self.rig.err.text);
+    while (owner[0] && thief->ops->adopt(thief, owner, &batch, &self.rig.err) == 0)
         ;
-    thief->ops->detach(thief, &self.err);
+    thief->ops->detach(thief, &self.rig.err);
     mpq_broker_close(thief);
     mpq_buf_fini(&held);
     mpq_batch_fini(&batch);
@@ -221,20 +212,20 @@ static void lose_lease(void)
 
 static void stop_or_go(void)
 {
-    _Atomic uint32_t *stopping = &self.process.board.shared->stopping;
+    _Atomic uint32_t *stopping = &self.rig.process.board.shared->stopping;
     atomic_store(stopping, happens(300) ? 1 : 0);
 }
 
 static void pump(void)
 {
-    self.lane->retry_at_ms = 0;
+    self.rig.lane->retry_at_ms = 0;
     if (happens(50))
-        self.lane->renew_at_ms = self.lane->adopt_at_ms = 0;
+        self.rig.lane->renew_at_ms = self.rig.lane->adopt_at_ms = 0;
     if (happens(100))
-        self.lane->look_at_ms = self.lane->relieve_at_ms = 0;
-    mpq_lane_pump(self.lane);
+        self.rig.lane->look_at_ms = self.rig.lane->relieve_at_ms = 0;
+    mpq_lane_pump(self.rig.lane);
     if (happens(500))
-        mpq_lane_woken(self.lane);
+        mpq_lane_woken(self.rig.lane);
 }
 
 static void step(void)
@@ -259,18 +250,9 @@ static void step(void)
         stop_or_go();
 }
 
-static mpq_counts counts(void)
-{
-    mpq_counts out = {0};
-    mpq_broker *broker = mpq_producer_broker(self.producer);
-    if (broker->ops->counts(broker, "q", &out, &self.err) < 0)
-        test_fail(__FILE__, __LINE__, "%s", self.err.text);
-    return out;
-}
-
 static bool drained(void)
 {
-    mpq_counts c = counts();
+    mpq_counts c = lane_rig_counts(&self.rig);
     return c.ready + c.delayed + c.running == 0;
 }
 
@@ -279,27 +261,27 @@ static void finish(unsigned seed)
 {
     uint64_t at;
     faults = 0;
-    atomic_store(&self.process.board.shared->stopping, 0);
+    atomic_store(&self.rig.process.board.shared->stopping, 0);
     push(JOBS);
     for (int i = 0; i < 4000 && !drained(); i++) {
-        self.lane->retry_at_ms = 0;
-        mpq_lane_pump(self.lane);
-        mpq_lane_woken(self.lane);
+        self.rig.lane->retry_at_ms = 0;
+        mpq_lane_pump(self.rig.lane);
+        mpq_lane_woken(self.rig.lane);
         for (uint32_t index = 0; index < WORKERS; index++) {
             end(index, MPQ_END_DONE);
             begin(index);
         }
     }
     for (int i = 0; i < 3; i++)
-        mpq_lane_pump(self.lane);
-    mpq_counts c = counts();
+        mpq_lane_pump(self.rig.lane);
+    mpq_counts c = lane_rig_counts(&self.rig);
     if (c.done + c.failed != JOBS || c.ready + c.delayed + c.running != 0)
         test_fail(__FILE__, __LINE__, "LANE_SEED=%u: of %d jobs %d done, %d failed, %d ready, %d running", seed, JOBS,
                   (int)c.done, (int)c.failed, (int)c.ready, (int)c.running);
-    if (mpq_ring_free_slots(self.lane->feeder) != MPQ_RING_SLOTS || !mpq_lane_settled(self.lane))
+    if (mpq_ring_free_slots(self.rig.lane->feeder) != MPQ_RING_SLOTS || !mpq_lane_settled(self.rig.lane))
         test_fail(__FILE__, __LINE__, "LANE_SEED=%u: %u of %u slots are free", seed,
-                  mpq_ring_free_slots(self.lane->feeder), MPQ_RING_SLOTS);
-    if (!mpq_lane_sleep(self.lane, mpq_clock_monotonic_ms(), &at))
+                  mpq_ring_free_slots(self.rig.lane->feeder), MPQ_RING_SLOTS);
+    if (!mpq_lane_sleep(self.rig.lane, mpq_clock_monotonic_ms(), &at))
         test_fail(__FILE__, __LINE__, "LANE_SEED=%u: the lane does not come to rest", seed);
 }
 
@@ -307,40 +289,19 @@ static void run_round(unsigned seed)
 {
     memset(&self, 0, sizeof self);
     srand(seed);
-    mpq_config_init(&self.config);
-    mpq_queue_config_init(&self.queue);
-    self.config.name = strdup("svc");
-    self.config.pid_path = strdup(test_tmpdir());
-    self.config.broker.driver = MPQ_DRIVER_MEMORY;
-    self.config.broker.path = malloc(32);
-    snprintf(self.config.broker.path, 32, "round-%u", seed);
-    self.config.payload_max_bytes = 1 << 20;
-    self.config.lease_ms = 60000;
-    self.queue.name = strdup("q");
-    self.queue.workers = WORKERS;
-    self.config.queues = &self.queue;
-    self.config.queue_count = 1;
-    self.process.config = &self.config;
-    if (mpq_board_open(&self.config, &self.process.board, &self.err) < 0 ||
-        mpq_producer_open(&self.config.broker, 1 << 20, &self.producer, &self.err) < 0)
-        test_fail(__FILE__, __LINE__, "%s", self.err.text);
-    for (uint32_t i = 0; i < WORKERS; i++) {
+    lane_rig_init(&self.rig, WORKERS);
+    self.rig.config.broker.path = malloc(32);
+    snprintf(self.rig.config.broker.path, 32, "round-%u", seed);
+    self.rig.config.lease_ms = 60000;
+    lane_rig_open(&self.rig);
+    wire_lane();
+    for (uint32_t i = 0; i < WORKERS; i++)
         self.running[i] = MPQ_SLOT_NONE;
-        atomic_store(&worker_at((uint32_t)mpq_board_reserve_worker(&self.process.board, 0, 1))->state, MPQ_WORKER_IDLE);
-    }
-    open_lane();
     faults = (unsigned)rand() % 100;
     for (int i = 0; i < STEPS; i++)
         step();
     finish(seed);
-    mpq_lane_close(self.lane);
-    free(self.lane);
-    mpq_producer_close(self.producer);
-    mpq_board_close(&self.process.board, &self.config, true);
-    free(self.queue.name);
-    self.config.queues = NULL;
-    self.config.queue_count = 0;
-    mpq_config_fini(&self.config);
+    lane_rig_close(&self.rig);
 }
 
 static unsigned number(const char *name, unsigned otherwise)
