@@ -50,16 +50,10 @@ static void stop_service(void)
     }
 }
 
-static pid_t dispatcher_pid(void)
-{
-    mpq_status_row row;
-    return fake_service_row(&cell_life.service, "dispatcher", NULL, &row) ? row.pid : 0;
-}
-
 static void freeze_dispatcher(void)
 {
     cell_await(cell_is_up, "for the service to be up before its dispatcher is frozen");
-    pid_t pid = dispatcher_pid();
+    pid_t pid = fake_service_pid(&cell_life.service, "dispatcher", NULL);
     if (pid <= 0 || kill(pid, SIGSTOP) < 0)
         return;
     uint64_t began = mpq_clock_monotonic_ms();

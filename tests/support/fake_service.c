@@ -15,6 +15,7 @@
 
 #include "clock.h"
 #include "codec.h"
+#include "pidfile.h"
 #include "procfs.h"
 #include "producer.h"
 #include "test.h"
@@ -247,6 +248,23 @@ int fake_service_row(fake_service *service, const char *type, const char *state,
     return found_it;
 }
 
+pid_t fake_service_pid(fake_service *service, const char *type, const char *state)
+{
+    mpq_status_row row;
+    return fake_service_row(service, type, state, &row) ? row.pid : 0;
+}
+
+pid_t fake_service_await_other(fake_service *service, const char *type, const char *state, pid_t old)
+{
+    for (int i = 0; i < 1000; i++) {
+        pid_t pid = fake_service_pid(service, type, state);
+        if (pid && pid != old)
+            return pid;
+        fake_service_pause(10);
+    }
+    return 0;
+}
+
 size_t fake_service_left(unsigned timeout_ms)
 {
     uint64_t until = mpq_clock_monotonic_ms() + timeout_ms;
@@ -289,4 +307,27 @@ int fake_service_logged(const fake_service *service, const char *text)
         closedir(dir);
     snprintf(path, sizeof path, "%s/stderr", service->directory);
     return yes || file_contains(path, text);
+}
+
+int fake_service_has_file(const fake_service *service, const char *suffix)
+{
+    char path[512];
+    mpq_pidfile_path(&service->config, suffix, path, sizeof path, NULL);
+    return access(path, F_OK) == 0;
+}
+
+void fake_service_check_clean(const fake_service *service)
+{
+    CHECK_INT(fake_service_left(1000), 0);
+    CHECK(!fake_service_has_file(service, "pid"));
+    CHECK(!fake_service_has_file(service, "sock"));
+    CHECK(!fake_service_logged(service, "Sanitizer"));
+    CHECK(!fake_service_logged(service, "runtime error"));
+}
+
+void fake_service_check_stops(fake_service *service)
+{
+    CHECK_INT(fake_service_stop(service), 0);
+    CHECK(!fake_service_has_file(service, "board"));
+    fake_service_check_clean(service);
 }

@@ -43,10 +43,21 @@ int fake_service_drained(fake_service *service);
 
 /* First row of that type and state (NULL = any): 1 and *row, or 0. */
 int fake_service_row(fake_service *service, const char *type, const char *state, mpq_status_row *row);
+/* pid of that row, or 0. */
+pid_t fake_service_pid(fake_service *service, const char *type, const char *state);
+/* Waits (10 s at most) for one with another pid than `old`. */
+pid_t fake_service_await_other(fake_service *service, const char *type, const char *state, pid_t old);
 /* Processes below the test's, after waiting up to timeout_ms for none; reaps what it can. */
 size_t fake_service_left(unsigned timeout_ms);
 /* 1 when the service's log or standard error contains the text. */
 int fake_service_logged(const fake_service *service, const char *text);
+/* 1 when the file that ends in it ("pid", "sock", "board") is there. */
+int fake_service_has_file(const fake_service *service, const char *suffix);
 void fake_service_pause(unsigned ms);
+
+/* The test fails when anything is left: a process, a file that only a running service has, a report of a sanitizer. */
+void fake_service_check_clean(const fake_service *service);
+/* Stops it, which has to succeed and to leave nothing. */
+void fake_service_check_stops(fake_service *service);
 
 #endif
