@@ -1,7 +1,6 @@
 #include "clock.h"
 #include "codec.h"
-#include "producer.h"
-#include "redis_server.h"
+#include "producer_fixture.h"
 #include "test.h"
 
 #include <stdlib.h>
@@ -58,25 +57,12 @@ static mpq_producer *open_producer(uint64_t payload_max_bytes)
     return producer;
 }
 
-static mpq_new_job text_job(const char *text)
-{
-    mpq_new_job job = {.payload = mpq_slice_of(text, strlen(text)), .timeout_ms = 60000, .fail_number = 3};
-    return job;
-}
-
 static uint64_t count_pushed(mpq_producer *producer, const char *queue)
 {
     mpq_counts counts = {0};
     mpq_broker *broker = mpq_producer_broker(producer);
     mpq_broker_memory.counts(broker, queue, &counts, NULL);
     return counts.pushed;
-}
-
-static int push_text(mpq_producer *producer, const char *queue, const char *text, mpq_id *id, mpq_error *err)
-{
-    mpq_new_job job = text_job(text);
-    size_t accepted;
-    return mpq_producer_push(producer, queue, &job, 1, id, &accepted, err);
 }
 
 /* Reserves everything that is ready. */
@@ -436,129 +422,4 @@ TEST(producers_of_one_process_have_different_ids)
     CHECK_INT(count_pushed(one, "q"), 2);
     mpq_producer_close(one);
     mpq_producer_close(two);
-}
-
-static mpq_producer *open_redis_producer(const redis_server *server, uint32_t timeout_ms)
-{
-    mpq_broker_config config;
-    mpq_producer *producer = NULL;
-    redis_server_config(server, &config);
-    config.connect_timeout_ms = config.read_timeout_ms = timeout_ms;
-    mpq_producer_open(&config, 0, &producer, NULL);
-    mpq_broker_config_fini(&config);
-    return producer;
-}
-
-TEST(producer_survives_a_restart_of_redis)
-{
-    redis_server server;
-    mpq_error err = {0};
-    mpq_id id;
-    if (!redis_server_available())
-        SKIP("no redis-server");
-    redis_server_start(&server, "appendonly yes\nappendfsync always\n");
-    if (test_failed())
-        return;
-    mpq_producer *producer = open_redis_producer(&server, 2000);
-    CHECK_INT(push_text(producer, "q", "before", &id, &err), 0);
-    redis_server_kill(&server);
-    redis_server_restart(&server);
-    CHECK(!test_failed());
-    CHECK_INT(push_text(producer, "q", "after", &id, &err), 0);
-    CHECK_INT(redis_command_int(&server, "LLEN mpq:{q}:ready"), 2);
-    mpq_producer_close(producer);
-    redis_server_stop(&server);
-}
-
-TEST(producer_names_the_redis_that_is_not_there)
-{
-    redis_server server;
-    mpq_error err = {0};
-    mpq_id id;
-    if (!redis_server_available())
-        SKIP("no redis-server");
-    redis_server_start(&server, NULL);
-    if (test_failed())
-        return;
-    mpq_producer *producer = open_redis_producer(&server, 2000);
-    redis_server_stop(&server);
-    for (int i = 0; i < 2; i++) {
-        uint64_t start_ms = mpq_clock_monotonic_ms();
-        CHECK_INT(push_text(producer, "q", "a", &id, &err), -1);
-        CHECK_INT(err.kind, MPQ_ERROR_CONNECT);
-        CHECK(strstr(err.text, server.socket_path));
-        CHECK(mpq_clock_monotonic_ms() - start_ms < 1000);
-    }
-    mpq_producer_close(producer);
-}
-
-/* The server takes everything in while it is frozen and works it off afterwards: each attempt of both calls. */
-TEST(producer_enqueues_once_on_a_redis_that_answered_too_late)
-{
-    enum { TIMEOUT_MS = 250 };
-    redis_server server;
-    mpq_error err = {0};
-    mpq_id first, second;
-    if (!redis_server_available())
-        SKIP("no redis-server");
-    redis_server_start(&server, NULL);
-    if (test_failed())
-        return;
-    mpq_producer *producer = open_redis_producer(&server, TIMEOUT_MS);
-    CHECK_INT(push_text(producer, "q", "warm up", &first, &err), 0);
-    redis_server_freeze(&server, true);
-    uint64_t start_ms = mpq_clock_monotonic_ms();
-    int rc = push_text(producer, "q", "a", &first, &err);
-    uint64_t took_ms = mpq_clock_monotonic_ms() - start_ms;
-    redis_server_freeze(&server, false);
-    CHECK_INT(rc, -1);
-    CHECK_INT(err.kind, MPQ_ERROR_TIMEOUT);
-    CHECK(took_ms >= TIMEOUT_MS && took_ms < 2 * TIMEOUT_MS + 1000);
-    CHECK_INT(push_text(producer, "q", "a", &second, &err), 0);
-    CHECK(mpq_id_equal(&first, &second));
-    CHECK_INT(push_text(producer, "q", "b", &second, &err), 0);
-    CHECK_INT(redis_command_int(&server, "LLEN mpq:{q}:ready"), 3);
-    CHECK_INT(redis_command_int(&server, "HGET mpq:{q}:stats pushed"), 3);
-    mpq_producer_close(producer);
-    redis_server_stop(&server);
-}
-
-TEST(batch_keeps_envelopes_apart)
-{
-    mpq_batch batch;
-    mpq_batch_init(&batch);
-    CHECK_INT(batch.next_due_ms, -1);
-    for (int round = 0; round < 2; round++) {
-        for (size_t i = 0; i < 300; i++)
-            mpq_batch_append(&batch, mpq_slice_of("0123456789", i % 11));
-        CHECK_INT(batch.count, 300);
-        for (size_t i = 0; i < 300; i++) {
-            mpq_slice envelope = mpq_batch_envelope(&batch, i);
-            CHECK(envelope.len == i % 11 && memcmp(envelope.data, "0123456789", envelope.len) == 0);
-        }
-        batch.lost = true;
-        batch.refused = batch.garbage = batch.ready = 5;
-        strcpy(batch.from, "them");
-        mpq_batch_clear(&batch);
-        CHECK(!batch.lost && !batch.refused && !batch.garbage && !batch.ready && !batch.from[0] && !batch.count);
-    }
-    mpq_batch_fini(&batch);
-}
-
-TEST(broker_of_an_unknown_driver_is_refused)
-{
-    mpq_broker_config config;
-    mpq_broker *broker = NULL;
-    mpq_error err;
-    mpq_broker_config_init(&config);
-    config.driver = (enum mpq_driver)9;
-    CHECK(mpq_broker_ops_for(config.driver) == NULL);
-    CHECK_INT(mpq_broker_open(&config, &broker, &err), -1);
-    CHECK_INT(err.kind, MPQ_ERROR_CONFIG);
-    CHECK(broker == NULL);
-    mpq_broker_close(broker);
-    CHECK(mpq_broker_ops_for(MPQ_DRIVER_REDIS) == &mpq_broker_redis);
-    CHECK(mpq_broker_ops_for(MPQ_DRIVER_SQLITE) == &mpq_broker_sqlite);
-    CHECK(mpq_broker_ops_for(MPQ_DRIVER_MEMORY) == &mpq_broker_memory);
-    mpq_broker_config_fini(&config);
 }
