@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 enum { LIMIT_MS = 10000, STEP_LIMIT_MS = 200, UNTRACEABLE = 77 };
 
 void *process_shared_memory(size_t bytes)
@@ -21,13 +23,6 @@ void *process_shared_memory(size_t bytes)
     if (memory == MAP_FAILED)
         abort();
     return memory;
-}
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 pid_t process_spawn(void (*body)(uint32_t number), uint32_t number)
@@ -63,7 +58,7 @@ bool process_is_asleep(pid_t pid)
 
 bool process_wait_for_sleep(pid_t pid)
 {
-    for (uint64_t until = now_ms() + LIMIT_MS; now_ms() < until; usleep(50))
+    for (uint64_t until = mpq_clock_monotonic_ms() + LIMIT_MS; mpq_clock_monotonic_ms() < until; usleep(50))
         if (process_is_asleep(pid))
             return true;
     return false;
@@ -71,7 +66,7 @@ bool process_wait_for_sleep(pid_t pid)
 
 bool process_wait_for_end(pid_t pid)
 {
-    for (uint64_t until = now_ms() + LIMIT_MS; now_ms() < until; usleep(50))
+    for (uint64_t until = mpq_clock_monotonic_ms() + LIMIT_MS; mpq_clock_monotonic_ms() < until; usleep(50))
         if (waitpid(pid, NULL, WNOHANG) == pid)
             return true;
     process_stop(pid);
@@ -130,7 +125,7 @@ bool process_step(pid_t pid)
 /* While it sleeps in a system call it can't be detached: then it is caught when it comes back. */
 void process_release(pid_t pid)
 {
-    for (uint64_t until = now_ms() + LIMIT_MS; now_ms() < until; usleep(50))
+    for (uint64_t until = mpq_clock_monotonic_ms() + LIMIT_MS; mpq_clock_monotonic_ms() < until; usleep(50))
         if (ptrace(PTRACE_DETACH, pid, NULL, NULL) == 0)
             return;
 }

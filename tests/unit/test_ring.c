@@ -1,9 +1,8 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "processes.h"
-#include "ring.h"
+#include "ring_jobs.h"
 #include "test.h"
 
 enum { ARENA_BYTES = 4 << 20 };
@@ -38,33 +37,14 @@ static int post(uint64_t number, size_t len)
     return status;
 }
 
-static uint64_t number_of(uint32_t slot)
-{
-    uint64_t number;
-    memcpy(&number, mpq_ring_slot(ring, slot)->id.bytes, sizeof number);
-    return number;
-}
-
 static bool is_intact(uint32_t slot, uint64_t number, size_t len)
 {
     mpq_slice envelope = mpq_ring_envelope(ring, slot);
     char *bytes = malloc(len);
     fill(bytes, len, number);
-    bool same = number_of(slot) == number && envelope.len == len && memcmp(bytes, envelope.data, len) == 0;
+    bool same = ring_job_number(ring, slot) == number && envelope.len == len && memcmp(bytes, envelope.data, len) == 0;
     free(bytes);
     return same;
-}
-
-static void finish(uint32_t slot, enum mpq_end end)
-{
-    mpq_ring_slot(ring, slot)->end = end;
-    mpq_ring_finish(ring, slot, wake_fd);
-}
-
-static uint64_t wake_ups(void)
-{
-    uint64_t count = 0;
-    return read(wake_fd, &count, sizeof count) == sizeof count ? count : 0;
 }
 
 static void reopen_feeder(void)
@@ -101,7 +81,7 @@ TEST(ring_carries_a_job_there_and_back)
     CHECK_INT(mpq_ring_claimed_by(ring, 5), slot);
     CHECK_INT(mpq_ring_claimed_by(ring, 6), MPQ_SLOT_NONE);
     CHECK_INT(mpq_ring_take_finished(feeder, slots, 4), 0);
-    finish(slot, MPQ_END_DONE);
+    ring_job_finish(ring, slot, MPQ_END_DONE, wake_fd);
     CHECK_INT(mpq_ring_claimed_by(ring, 5), MPQ_SLOT_NONE);
     CHECK_INT(mpq_ring_take_finished(feeder, slots, 4), 1);
     CHECK_INT(slots[0], slot);
@@ -126,9 +106,9 @@ TEST(ring_is_first_in_first_out)
             uint32_t slot = mpq_ring_claim(ring, 1);
             if (slot == MPQ_SLOT_NONE)
                 break;
-            CHECK(number_of(slot) == claimed);
+            CHECK(ring_job_number(ring, slot) == claimed);
             claimed++;
-            finish(slot, MPQ_END_DONE);
+            ring_job_finish(ring, slot, MPQ_END_DONE, wake_fd);
         }
         CHECK_INT(mpq_ring_ready(ring), posted - claimed);
         /* In any order: what is freed last is used first. */
@@ -151,8 +131,8 @@ TEST(ring_is_full_after_512_and_usable_again)
         CHECK_INT(mpq_ring_ready(ring), MPQ_RING_SLOTS);
         for (uint64_t i = 0; i < MPQ_RING_SLOTS; i++) {
             uint32_t slot = mpq_ring_claim(ring, 1);
-            CHECK(number_of(slot) == i);
-            finish(slot, MPQ_END_DONE);
+            CHECK(ring_job_number(ring, slot) == i);
+            ring_job_finish(ring, slot, MPQ_END_DONE, wake_fd);
         }
         CHECK_INT(mpq_ring_take_finished(feeder, slots, 100), 100);
         CHECK_INT(mpq_ring_take_finished(feeder, slots + 100, MPQ_RING_SLOTS), MPQ_RING_SLOTS - 100);
@@ -172,19 +152,19 @@ TEST(ring_withdraws_what_nobody_claimed)
     uint32_t running = mpq_ring_claim(ring, 1);
     CHECK_INT(mpq_ring_withdraw(feeder, slots, 4), 4);
     for (uint64_t i = 0; i < 4; i++) {
-        CHECK(number_of(slots[i]) == i + 1);
+        CHECK(ring_job_number(ring, slots[i]) == i + 1);
         CHECK_INT(mpq_ring_slot_state(ring, slots[i], NULL), MPQ_SLOT_FINISHED);
         CHECK_INT(mpq_ring_slot(ring, slots[i])->end, MPQ_END_INTERRUPTED);
     }
     CHECK_INT(mpq_ring_ready(ring), 5);
     CHECK_INT(mpq_ring_take_finished(feeder, slots + 4, 10), 0);
-    CHECK(number_of(mpq_ring_claim(ring, 2)) == 5);
+    CHECK(ring_job_number(ring, mpq_ring_claim(ring, 2)) == 5);
     CHECK_INT(mpq_ring_withdraw(feeder, slots + 4, 12), 4);
     CHECK(mpq_ring_claim(ring, 3) == MPQ_SLOT_NONE);
     CHECK_INT(mpq_ring_withdraw(feeder, slots + 8, 8), 0);
     for (int i = 0; i < 8; i++)
         mpq_ring_free(feeder, slots[i]);
-    finish(running, MPQ_END_DONE);
+    ring_job_finish(ring, running, MPQ_END_DONE, wake_fd);
     CHECK_INT(mpq_ring_take_finished(feeder, slots, 16), 1);
     CHECK_INT(slots[0], running);
     mpq_ring_feeder_close(feeder);
@@ -198,7 +178,7 @@ TEST(ring_never_shows_an_old_outcome_for_a_new_job)
     uint32_t slot = mpq_ring_claim(ring, 1);
     mpq_ring_slot(ring, slot)->run_us = 55;
     mpq_ring_slot(ring, slot)->report_len = 20;
-    finish(slot, MPQ_END_DONE);
+    ring_job_finish(ring, slot, MPQ_END_DONE, wake_fd);
     CHECK_INT(mpq_ring_take_finished(feeder, slots, 2), 1);
     mpq_ring_free(feeder, slot);
     CHECK_INT(post(2, 100), 0);
@@ -215,7 +195,7 @@ TEST(ring_finish_can_be_repeated)
     OPEN_RING();
     CHECK_INT(post(1, 100), 0);
     uint32_t slot = mpq_ring_claim(ring, 1);
-    finish(slot, MPQ_END_DONE);
+    ring_job_finish(ring, slot, MPQ_END_DONE, wake_fd);
     mpq_ring_finish(ring, slot, wake_fd);
     CHECK_INT(mpq_ring_take_finished(feeder, slots, 2), 1);
     mpq_ring_finish(ring, slot, wake_fd);
@@ -244,14 +224,14 @@ TEST(ring_keeps_large_envelopes_in_the_arena)
     for (uint64_t i = 1; i < 7; i++) {
         uint32_t slot = mpq_ring_claim(ring, 1);
         CHECK(is_intact(slot, i, sizes[i]));
-        finish(slot, MPQ_END_DONE);
+        ring_job_finish(ring, slot, MPQ_END_DONE, wake_fd);
     }
     CHECK_INT(mpq_ring_take_finished(feeder, slots, 8), 6);
     for (int i = 0; i < 6; i++)
         mpq_ring_free(feeder, slots[i]);
     CHECK_INT(post(9, ARENA_BYTES + 1), 1);
     CHECK_INT(post(10, ARENA_BYTES), 0);
-    CHECK(number_of(mpq_ring_claim(ring, 1)) == 8);
+    CHECK(ring_job_number(ring, mpq_ring_claim(ring, 1)) == 8);
     CHECK(is_intact(mpq_ring_claim(ring, 1), 10, ARENA_BYTES));
     CHECK_INT(mpq_ring_free_slots(feeder), MPQ_RING_SLOTS - 2);
     mpq_ring_feeder_close(feeder);
@@ -265,9 +245,9 @@ TEST(ring_feeder_is_rebuilt_from_what_is_there)
     CHECK_INT(post(1, 3000), 0);
     CHECK_INT(post(2, 100), 0);
     CHECK_INT(post(3, 2 << 20), 0);
-    finish(mpq_ring_claim(ring, 1), MPQ_END_DONE);
+    ring_job_finish(ring, mpq_ring_claim(ring, 1), MPQ_END_DONE, wake_fd);
     uint32_t taken = mpq_ring_claim(ring, 1), running = mpq_ring_claim(ring, 2);
-    finish(taken, MPQ_END_EXIT);
+    ring_job_finish(ring, taken, MPQ_END_EXIT, wake_fd);
     CHECK_INT(mpq_ring_take_finished(feeder, slots, 1), 1);
     mpq_ring_free(feeder, slots[0]);
     uint32_t freed = slots[0];
@@ -285,7 +265,7 @@ TEST(ring_feeder_is_rebuilt_from_what_is_there)
     CHECK(is_intact(slot, 3, 2 << 20));
     CHECK(is_intact(mpq_ring_claim(ring, 3), 5, 900 << 10));
     CHECK(is_intact(running, 2, 100));
-    finish(slot, MPQ_END_DONE);
+    ring_job_finish(ring, slot, MPQ_END_DONE, wake_fd);
     CHECK_INT(mpq_ring_take_finished(feeder, slots, 4), 1);
     mpq_ring_free(feeder, slots[0]);
     CHECK_INT(post(6, 2 << 20), 0);
@@ -319,29 +299,29 @@ TEST(ring_wakes_the_dispatcher_at_low_water)
     OPEN_RING();
     for (uint64_t i = 0; i < 5; i++)
         CHECK_INT(post(i, 100), 0);
-    finish(mpq_ring_claim(ring, 1), MPQ_END_DONE); /* 4 ready, nobody asked */
-    CHECK_INT(wake_ups(), 0);
+    ring_job_finish(ring, mpq_ring_claim(ring, 1), MPQ_END_DONE, wake_fd); /* 4 ready, nobody asked */
+    CHECK_INT(ring_wake_ups(wake_fd), 0);
     CHECK(!mpq_ring_sleep(ring, 4));
     CHECK(!mpq_ring_sleep(ring, UINT32_MAX));
     CHECK(mpq_ring_sleep(ring, 2));
-    finish(mpq_ring_claim(ring, 1), MPQ_END_DONE); /* 3 */
-    CHECK_INT(wake_ups(), 0);
-    finish(mpq_ring_claim(ring, 1), MPQ_END_DONE); /* 2 */
-    CHECK_INT(wake_ups(), 1);
-    finish(mpq_ring_claim(ring, 1), MPQ_END_DONE); /* once for each sleep */
-    CHECK_INT(wake_ups(), 0);
+    ring_job_finish(ring, mpq_ring_claim(ring, 1), MPQ_END_DONE, wake_fd); /* 3 */
+    CHECK_INT(ring_wake_ups(wake_fd), 0);
+    ring_job_finish(ring, mpq_ring_claim(ring, 1), MPQ_END_DONE, wake_fd); /* 2 */
+    CHECK_INT(ring_wake_ups(wake_fd), 1);
+    ring_job_finish(ring, mpq_ring_claim(ring, 1), MPQ_END_DONE, wake_fd); /* once for each sleep */
+    CHECK_INT(ring_wake_ups(wake_fd), 0);
     mpq_ring_awake(ring);
     CHECK_INT(mpq_ring_take_finished(feeder, slots, 16), 4);
     CHECK(mpq_ring_sleep(ring, 0));
     mpq_ring_awake(ring);
-    finish(mpq_ring_claim(ring, 1), MPQ_END_DONE); /* awake: no wake-up */
-    CHECK_INT(wake_ups(), 0);
+    ring_job_finish(ring, mpq_ring_claim(ring, 1), MPQ_END_DONE, wake_fd); /* awake: no wake-up */
+    CHECK_INT(ring_wake_ups(wake_fd), 0);
     CHECK(!mpq_ring_sleep(ring, 0));
     CHECK_INT(mpq_ring_take_finished(feeder, slots, 16), 1);
     CHECK(mpq_ring_sleep(ring, UINT32_MAX));
     CHECK_INT(post(7, 100), 0);
     CHECK_INT(post(8, 100), 0);
-    finish(mpq_ring_claim(ring, 1), MPQ_END_DONE);
-    CHECK_INT(wake_ups(), 1);
+    ring_job_finish(ring, mpq_ring_claim(ring, 1), MPQ_END_DONE, wake_fd);
+    CHECK_INT(ring_wake_ups(wake_fd), 1);
     mpq_ring_feeder_close(feeder);
 }

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "processes.h"
-#include "ring.h"
+#include "ring_jobs.h"
 #include "test.h"
 
 enum { ARENA_BYTES = 8 << 20, DEAD_WORKER = 7 };
@@ -25,49 +25,6 @@ static shared_ring new_ring(void)
     return shared;
 }
 
-/* Envelope of a job: its length and bytes follow from its number; every fourth lies in the arena. */
-static size_t length_of(uint64_t number)
-{
-    return number % 4 == 3 ? 1025 + number % 7919 : 32 + number % 200;
-}
-
-static void fill(char *to, uint64_t number)
-{
-    size_t len = length_of(number);
-    memset(to, (int)(number % 251), len);
-    memset(to + MPQ_ENVELOPE_ID_OFFSET, 0, MPQ_ID_BYTES);
-    memcpy(to + MPQ_ENVELOPE_ID_OFFSET, &number, sizeof number);
-}
-
-static uint64_t number_of(mpq_ring *ring, uint32_t slot)
-{
-    uint64_t number;
-    memcpy(&number, mpq_ring_slot(ring, slot)->id.bytes, sizeof number);
-    return number;
-}
-
-static bool is_intact(mpq_ring *ring, uint32_t slot)
-{
-    char expected[16384];
-    uint64_t number = number_of(ring, slot);
-    mpq_slice envelope = mpq_ring_envelope(ring, slot);
-    fill(expected, number);
-    return envelope.len == length_of(number) && memcmp(expected, envelope.data, envelope.len) == 0;
-}
-
-static int post(mpq_ring_feeder *feeder, uint64_t number)
-{
-    char bytes[16384];
-    fill(bytes, number);
-    return mpq_ring_post(feeder, mpq_slice_of(bytes, length_of(number)), 1, 1);
-}
-
-static void finish(mpq_ring *ring, uint32_t slot, enum mpq_end end)
-{
-    mpq_ring_slot(ring, slot)->end = end;
-    mpq_ring_finish(ring, slot, wake_fd);
-}
-
 /* Before the operation: job 1 finished and announced, 2 claimed by the worker that will die, 3 to 6 ready (3 in the
  * arena). The operation is one of a dispatcher's or of worker DEAD_WORKER's. */
 typedef struct operation {
@@ -82,7 +39,7 @@ typedef struct operation {
 static void run_post(mpq_ring *ring, mpq_ring_feeder *feeder, uint32_t *slots)
 {
     (void)ring, (void)slots;
-    post(feeder, 7);
+    ring_job_post(feeder, 7);
 }
 
 static void run_free(mpq_ring *ring, mpq_ring_feeder *feeder, uint32_t *slots)
@@ -128,20 +85,20 @@ static void run_claim(mpq_ring *ring, mpq_ring_feeder *feeder, uint32_t *slots)
 static void run_finish(mpq_ring *ring, mpq_ring_feeder *feeder, uint32_t *slots)
 {
     (void)feeder;
-    finish(ring, slots[1], MPQ_END_DONE);
+    ring_job_finish(ring, slots[1], MPQ_END_DONE, wake_fd);
 }
 
 static void prepare(mpq_ring *ring, mpq_ring_feeder **feeder, uint32_t *slots, const operation *op)
 {
     CHECK_INT(mpq_ring_feeder_open(ring, feeder, NULL), 0);
     for (uint64_t number = op->claims ? 2 : 1; number <= 6; number++)
-        CHECK_INT(post(*feeder, op->claims && number == 2 ? 1 : number), 0);
+        CHECK_INT(ring_job_post(*feeder, op->claims && number == 2 ? 1 : number), 0);
     slots[0] = mpq_ring_claim(ring, 1);
-    finish(ring, slots[0], MPQ_END_DONE);
+    ring_job_finish(ring, slots[0], MPQ_END_DONE, wake_fd);
     if (op->claims)
         return;
     slots[1] = mpq_ring_claim(ring, DEAD_WORKER);
-    CHECK(number_of(ring, slots[1]) == 2);
+    CHECK(ring_job_number(ring, slots[1]) == 2);
 }
 
 static void expect_end(enum mpq_end end, uint64_t number, const operation *op)
@@ -164,10 +121,10 @@ static void take_all(mpq_ring *ring, mpq_ring_feeder *feeder, const operation *o
 {
     uint32_t slots[16], count = mpq_ring_take_finished(feeder, slots, 16);
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t number = number_of(ring, slots[i]);
+        uint64_t number = ring_job_number(ring, slots[i]);
         CHECK(number >= 1 && number <= 8);
         CHECK(!(*jobs & 1u << number));
-        CHECK(is_intact(ring, slots[i]));
+        CHECK(ring_job_is_intact(ring, slots[i]));
         expect_end((enum mpq_end)mpq_ring_slot(ring, slots[i])->end, number, op);
         if (test_failed())
             return;
@@ -185,15 +142,15 @@ static void recover(mpq_ring *ring, mpq_ring_feeder *feeder, const operation *op
         take_all(ring, feeder, op, &jobs);
     uint32_t held = mpq_ring_claimed_by(ring, DEAD_WORKER);
     if (held != MPQ_SLOT_NONE)
-        finish(ring, held, MPQ_END_SIGNAL);
+        ring_job_finish(ring, held, MPQ_END_SIGNAL, wake_fd);
     CHECK(mpq_ring_claimed_by(ring, DEAD_WORKER) == MPQ_SLOT_NONE);
     if (!op->is_workers)
         CHECK_INT(mpq_ring_feeder_open(ring, &feeder, NULL), 0);
-    CHECK_INT(post(feeder, 8), 0);
+    CHECK_INT(ring_job_post(feeder, 8), 0);
     for (uint32_t slot; (slot = mpq_ring_claim(ring, 2)) != MPQ_SLOT_NONE;) {
-        CHECK(number_of(ring, slot) > last);
-        last = number_of(ring, slot);
-        finish(ring, slot, MPQ_END_EXIT);
+        CHECK(ring_job_number(ring, slot) > last);
+        last = ring_job_number(ring, slot);
+        ring_job_finish(ring, slot, MPQ_END_EXIT, wake_fd);
     }
     CHECK_INT(mpq_ring_ready(ring), 0);
     take_all(ring, feeder, op, &jobs);

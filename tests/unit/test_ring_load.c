@@ -1,60 +1,17 @@
 /* The ring under load while its processes are killed at random: every job is settled, none twice. */
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "processes.h"
-#include "ring.h"
+#include "ring_jobs.h"
 #include "test.h"
 
 enum { ARENA_BYTES = 8 << 20, FOREVER_MS = 3600000 };
 
 static mpq_ring *ring;
 static int wake_fd;
-
-/* Envelope of a job: its length and bytes follow from its number; every fourth lies in the arena. */
-static size_t length_of(uint64_t number)
-{
-    return number % 4 == 3 ? 1025 + number % 7919 : 32 + number % 200;
-}
-
-static void fill(char *to, uint64_t number)
-{
-    size_t len = length_of(number);
-    memset(to, (int)(number % 251), len);
-    memset(to + MPQ_ENVELOPE_ID_OFFSET, 0, MPQ_ID_BYTES);
-    memcpy(to + MPQ_ENVELOPE_ID_OFFSET, &number, sizeof number);
-}
-
-static uint64_t number_of(uint32_t slot)
-{
-    uint64_t number;
-    memcpy(&number, mpq_ring_slot(ring, slot)->id.bytes, sizeof number);
-    return number;
-}
-
-static bool is_intact(uint32_t slot)
-{
-    char expected[16384];
-    uint64_t number = number_of(slot);
-    mpq_slice envelope = mpq_ring_envelope(ring, slot);
-    fill(expected, number);
-    return envelope.len == length_of(number) && memcmp(expected, envelope.data, envelope.len) == 0;
-}
-
-static int post(mpq_ring_feeder *feeder, uint64_t number)
-{
-    char bytes[16384];
-    fill(bytes, number);
-    return mpq_ring_post(feeder, mpq_slice_of(bytes, length_of(number)), 1, 1);
-}
-
-static void finish(uint32_t slot, enum mpq_end end)
-{
-    mpq_ring_slot(ring, slot)->end = end;
-    mpq_ring_finish(ring, slot, wake_fd);
-}
 
 enum { WORKERS = 4, JOBS = 2000000, LOAD_MS = 3000 };
 
@@ -83,10 +40,10 @@ static void work(uint32_t worker)
             mpq_ring_wait(ring, kicks, FOREVER_MS);
             continue;
         }
-        if (!is_intact(slot))
+        if (!ring_job_is_intact(ring, slot))
             store->damaged++;
-        store->runs[number_of(slot)]++;
-        finish(slot, MPQ_END_DONE);
+        store->runs[ring_job_number(ring, slot)]++;
+        ring_job_finish(ring, slot, MPQ_END_DONE, wake_fd);
     }
 }
 
@@ -100,7 +57,7 @@ typedef struct dispatcher {
 /* Settles one taken slot: a job whose worker died or that was withdrawn waits again. */
 static void settle(dispatcher *self, uint32_t slot)
 {
-    uint64_t number = number_of(slot);
+    uint64_t number = ring_job_number(ring, slot);
     bool done = mpq_ring_slot(ring, slot)->end == MPQ_END_DONE;
     if (store->state[number] != HELD)
         store->refused++;
@@ -118,7 +75,7 @@ static void find_lost(dispatcher *self)
 {
     uint32_t slots[MPQ_RING_SLOTS], occupied = mpq_ring_occupied(ring, slots, MPQ_RING_SLOTS);
     for (uint32_t i = 0; i < occupied; i++)
-        self->there[number_of(slots[i])] = true;
+        self->there[ring_job_number(ring, slots[i])] = true;
     for (uint32_t number = 0; number < store->next; number++)
         if (store->state[number] != SETTLED && !self->there[number])
             self->again[self->again_count++] = number;
@@ -135,7 +92,7 @@ static bool post_next(dispatcher *self)
         store->next++;
     else
         self->again_count--;
-    if (post(self->feeder, number) != 0)
+    if (ring_job_post(self->feeder, number) != 0)
         _exit(4);
     return true;
 }
@@ -183,7 +140,7 @@ static void bury(uint32_t worker)
     uint64_t one = 1;
     uint32_t slot = mpq_ring_claimed_by(ring, worker);
     if (slot != MPQ_SLOT_NONE)
-        finish(slot, MPQ_END_SIGNAL);
+        ring_job_finish(ring, slot, MPQ_END_SIGNAL, wake_fd);
     if (write(wake_fd, &one, sizeof one) != sizeof one)
         abort();
 }
@@ -196,13 +153,6 @@ static void kill_and_replace(pid_t *pid, void (*body)(uint32_t worker), uint32_t
     *pid = process_spawn(body, worker);
 }
 
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 typedef struct deaths {
     uint32_t workers;
     uint32_t dispatchers;
@@ -210,8 +160,8 @@ typedef struct deaths {
 
 static void kill_at_random(pid_t *workers, pid_t *boss, deaths *counts)
 {
-    uint64_t until = now_ms() + LOAD_MS;
-    while (now_ms() < until) {
+    uint64_t until = mpq_clock_monotonic_ms() + LOAD_MS;
+    while (mpq_clock_monotonic_ms() < until) {
         uint32_t victim = (uint32_t)rand() % (WORKERS + 1);
         usleep((useconds_t)(rand() % 1500));
         if (victim < WORKERS) {
@@ -257,7 +207,7 @@ TEST(ring_loses_nothing_under_random_kills)
     CHECK(counts.workers > 10 && counts.dispatchers > 2);
     store->limit = store->next;
     kill_and_replace(&boss, dispatch, 0);
-    for (uint64_t until = now_ms() + 20000; !store->is_empty && now_ms() < until;)
+    for (uint64_t until = mpq_clock_monotonic_ms() + 20000; !store->is_empty && mpq_clock_monotonic_ms() < until;)
         usleep(1000);
     CHECK(store->is_empty);
     for (uint32_t i = 0; i < WORKERS; i++) {

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "processes.h"
-#include "ring.h"
+#include "ring_jobs.h"
 #include "test.h"
 
 /* Sanitized code takes more instructions than this from one access to shared memory to the next. */
@@ -41,28 +41,9 @@ static int post(uint64_t number)
     return mpq_ring_post(feeder, mpq_slice_of(bytes, sizeof bytes), 1, 1);
 }
 
-static uint64_t number_of(uint32_t slot)
-{
-    uint64_t number;
-    memcpy(&number, mpq_ring_slot(ring, slot)->id.bytes, sizeof number);
-    return number;
-}
-
-static void finish(uint32_t slot, enum mpq_end end)
-{
-    mpq_ring_slot(ring, slot)->end = end;
-    mpq_ring_finish(ring, slot, wake_fd);
-}
-
 static void finish_next(uint32_t worker)
 {
-    finish(mpq_ring_claim(ring, worker), MPQ_END_DONE);
-}
-
-static uint64_t wake_ups(void)
-{
-    uint64_t count = 0;
-    return read(wake_fd, &count, sizeof count) == sizeof count ? count : 0;
+    ring_job_finish(ring, mpq_ring_claim(ring, worker), MPQ_END_DONE, wake_fd);
 }
 
 static uint32_t free_finished(void)
@@ -81,7 +62,7 @@ static void run_until_killed(uint32_t worker)
         if (slot == MPQ_SLOT_NONE)
             mpq_ring_wait(ring, kicks, FOREVER_MS);
         else
-            finish(slot, MPQ_END_DONE);
+            ring_job_finish(ring, slot, MPQ_END_DONE, wake_fd);
     }
 }
 
@@ -100,7 +81,7 @@ static bool sleep_until_woken(uint32_t low_water)
     if (mpq_ring_sleep(ring, low_water))
         woken = poll(&poll_fd, 1, 10000) == 1;
     mpq_ring_awake(ring);
-    wake_ups();
+    ring_wake_ups(wake_fd);
     return woken;
 }
 
@@ -222,7 +203,7 @@ TEST(ring_withdraws_against_claiming_workers)
         withdrawn += back;
         for (;;) {
             for (uint32_t i = 0; i < back; i++) {
-                CHECK(ended[number_of(slots[i])]++ == 0);
+                CHECK(ended[ring_job_number(ring, slots[i])]++ == 0);
                 mpq_ring_free(feeder, slots[i]);
             }
             left -= back;
@@ -391,7 +372,7 @@ static void open_with_a_running_job(void)
 
 static void finish_running(void)
 {
-    finish(running, MPQ_END_DONE);
+    ring_job_finish(ring, running, MPQ_END_DONE, wake_fd);
 }
 
 static void take_and_sleep(void)
@@ -437,7 +418,7 @@ static void expect_wake_up_of_child(pid_t pid)
     CHECK(process_wait_for_end(pid));
     may_sleep = *slept;
     taken = 0;
-    CHECK(!may_sleep || wake_ups() == 1);
+    CHECK(!may_sleep || ring_wake_ups(wake_fd) == 1);
     CHECK_INT(free_finished(), 1);
     close(wake_fd);
 }
@@ -465,9 +446,9 @@ TEST(ring_counts_a_claimed_job_as_claimed_at_once)
         CHECK(process_step(pid));
     CHECK(mpq_ring_sleep(ring, 0));
     finish_running();
-    CHECK_INT(wake_ups(), 1);
+    CHECK_INT(ring_wake_ups(wake_fd), 1);
     CHECK(mpq_ring_claim(ring, 3) == MPQ_SLOT_NONE);
     process_release(pid);
     CHECK(process_wait_for_end(pid));
-    CHECK(number_of(mpq_ring_claimed_by(ring, 2)) == 2);
+    CHECK(ring_job_number(ring, mpq_ring_claimed_by(ring, 2)) == 2);
 }
