@@ -99,6 +99,9 @@ function try_driver(string $what, #[SensitiveParameter] string $driver): void
     attempt(fn () => keep(serialize(MPQueue\Config::get())));
     keep(print_r(MPQueue\Config::get(), true) . json_encode(MPQueue\Config::get()));
     $service->start('-d', 'zend.exception_ignore_args=0', '-d', 'zend.exception_string_param_max_len=1000');
+    if (!$pushed) {
+        $service->waitFor(fn () => !$service->isRunning(), 'the service to give up');
+    }
     $works = $service->isRunning();
     if ($works && $pushed) {
         $service->waitForFailed(4);
