@@ -123,7 +123,7 @@ static int push(mpq_broker *broker, const mpq_push *push, mpq_error *err)
     for (size_t i = 0; i < push->count; i++) {
         mpq_memory_entry *entry = mpq_memory_list_pop(&entries);
         if (push->items[i].delay_ms > 0)
-            mpq_memory_queue_delay(queue, entry, now_ms + push->items[i].delay_ms);
+            mpq_memory_queue_delay(queue, entry, now_ms, push->items[i].delay_ms);
         else
             mpq_memory_list_append(&queue->ready, entry);
     }

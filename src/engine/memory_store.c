@@ -195,9 +195,10 @@ int mpq_memory_queue_admit(mpq_memory_queue *queue, uint64_t producer, uint64_t 
     return 1;
 }
 
-/* Looks from the end: most due times are later than all before. */
-void mpq_memory_queue_delay(mpq_memory_queue *queue, mpq_memory_entry *entry, uint64_t due_at_ms)
+/* The clock is rounded down, and nothing may be early. Looks from the end: most due times are later than all before. */
+void mpq_memory_queue_delay(mpq_memory_queue *queue, mpq_memory_entry *entry, uint64_t now_ms, uint64_t delay_ms)
 {
+    uint64_t due_at_ms = delay_ms < UINT64_MAX - now_ms - 1 ? now_ms + 1 + delay_ms : UINT64_MAX - 1;
     mpq_memory_entry *before = queue->delayed.tail;
     while (before && before->due_at_ms > due_at_ms)
         before = before->prev;
@@ -325,7 +326,7 @@ static void place(mpq_memory_queue *queue, const mpq_settle *settle, mpq_memory_
     if (settle->kind == MPQ_SETTLE_FAILED)
         mpq_memory_list_append(&queue->failed, entry);
     else if (settle->kind == MPQ_SETTLE_RETRY && settle->delay_ms > 0)
-        mpq_memory_queue_delay(queue, entry, now_ms + settle->delay_ms);
+        mpq_memory_queue_delay(queue, entry, now_ms, settle->delay_ms);
     else
         mpq_memory_list_append(heads, entry);
 }

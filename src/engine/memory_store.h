@@ -82,7 +82,7 @@ mpq_memory_queue *mpq_memory_store_queue(mpq_memory_store *store, const char *na
  * memory. */
 int mpq_memory_queue_admit(mpq_memory_queue *queue, uint64_t producer, uint64_t sequence, uint64_t now_ms);
 /* Takes over `entry`. */
-void mpq_memory_queue_delay(mpq_memory_queue *queue, mpq_memory_entry *entry, uint64_t due_at_ms);
+void mpq_memory_queue_delay(mpq_memory_queue *queue, mpq_memory_entry *entry, uint64_t now_ms, uint64_t delay_ms);
 void mpq_memory_queue_promote(mpq_memory_queue *queue, uint64_t now_ms);
 /* How many in `delayed` are due but not promoted yet. */
 size_t mpq_memory_queue_due(const mpq_memory_queue *queue, uint64_t now_ms);
