@@ -1,4 +1,5 @@
--- Takes over jobs of an owner whose lease has ended, and sweeps what late BLMOVEs left in retired stages.
+-- Retires an owner whose lease has ended and lists jobs it held, and sweeps what late BLMOVEs left in retired stages.
+-- They stay there until exchange.lua settles them.
 -- KEYS: run, ready, nodes, retired, failed, stats
 -- ARGV: token, own name, name of the dead owner or '', prefix of the queue's keys, most jobs, most bytes
 -- Answers LOST, STALE, NOBODY, or {name of the dead owner, garbage, envelopes...}
@@ -44,7 +45,7 @@ if not dead or dead == me or not call('ZSCORE', nodes, dead) then
     return {ok = 'NOBODY'}
 end
 
--- The lease is taken away at once, the jobs move in chunks: without _meta its owner is refused everything.
+-- Without _meta its owner is refused everything.
 local theirs = prefix .. 'run:' .. dead
 local meta = call('HGET', theirs, '_meta')
 if meta then
@@ -62,7 +63,7 @@ for i = 1, #candidates do
 end
 table.sort(candidates, function(a, b) return order[a] < order[b] end)
 
-local reply, fields, ids, garbage, bytes = {dead, 0}, {}, {}, 0, 0
+local reply, ids, garbage, bytes = {dead, 0}, {}, 0, 0
 for i = 1, math.min(#candidates, most) do
     ids[i] = candidates[i]
     bytes = bytes + call('HSTRLEN', theirs, ids[i])
@@ -75,22 +76,17 @@ if #ids > 0 then
     for i = 1, #ids do
         local envelope = envelopes[i]
         local m, q, version = byte(envelope, 1, 3)
-        if m == 77 and q == 81 and version == 1 and #envelope >= 72 then
+        if m == 77 and q == 81 and version == 1 and #envelope >= 72 and sub(envelope, 9, 24) == ids[i] then
             reply[#reply + 1] = envelope
-            fields[#fields + 1] = sub(envelope, 9, 24)
-            fields[#fields + 1] = envelope
         else
             call('HSET', failed, sub(redis.sha1hex(envelope), 1, 16), envelope)
+            call('HDEL', theirs, ids[i])
             garbage = garbage + 1
         end
-    end
-    if #fields > 0 then
-        call('HSET', run, unpack(fields))
     end
     if garbage > 0 then
         call('HINCRBY', stats, 'failed', garbage)
     end
-    call('HDEL', theirs, unpack(ids))
 end
 if call('EXISTS', theirs) == 0 then
     call('ZREM', nodes, dead)

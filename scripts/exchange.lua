@@ -1,5 +1,5 @@
 -- Settles, promotes what is due, reserves and renews the lease of one owner.
--- KEYS: run, stage, ready, delayed, nodes, failed, stats
+-- KEYS: run, stage, ready, delayed, nodes, failed, stats, run of the owner whose jobs are settled
 -- ARGV: token, owner, lease ms, want, bytes wanted, first chunk, wake channel,
 --       numbers of: claims, unstaged, done, other settles;
 --       ids of claims, of unstaged, of done; then kind, id, delay, envelope of each other settle
@@ -8,7 +8,7 @@
 -- The first write must be one that Redis allows when its memory is full: it lets the others through, too, and a
 -- consumer is what makes room.
 local call, byte, sub = redis.call, string.byte, string.sub
-local run, stage, ready, delayed, nodes, failed, stats = unpack(KEYS)
+local run, stage, ready, delayed, nodes, failed, stats, held = unpack(KEYS)
 local token = call('HGET', run, '_meta')
 if token ~= ARGV[1] then
     return {ok = token and 'STALE' or 'LOST'}
@@ -44,26 +44,29 @@ if claims + unstaged > 0 then
     at = at + claims + unstaged
 end
 
+-- Jobs of others are settled only once their lease was taken away.
+local may_settle = held == run or call('HEXISTS', held, '_meta') == 0
 local refused = 0
-if dones > 0 then
-    local removed = call('HDEL', run, unpack(ARGV, at + 1, at + dones))
+if dones > 0 and may_settle then
+    local removed = call('HDEL', held, unpack(ARGV, at + 1, at + dones))
     refused = dones - removed
     if removed > 0 then
         call('HINCRBY', stats, 'done', removed)
     end
-    at = at + dones
 else
+    refused = dones
     call('HDEL', run, '')
 end
+at = at + dones
 
 if others > 0 then
     local later, first, retried, ended = {}, math.huge, 0, 0
     for i = at + 1, at + 4 * others, 4 do
         local kind, id, delay, envelope = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
         if kind == 'return' then
-            envelope = call('HGET', run, id)
+            envelope = call('HGET', held, id)
         end
-        if call('HDEL', run, id) == 0 then
+        if not may_settle or call('HDEL', held, id) == 0 then
             refused = refused + 1
         elseif kind == 'failed' then
             call('HSET', failed, id, envelope)
@@ -96,6 +99,9 @@ if others > 0 then
     if ended > 0 then
         call('HINCRBY', stats, 'failed', ended)
     end
+end
+if held ~= run and call('EXISTS', held) == 0 then
+    call('ZREM', nodes, sub(held, #run - #ARGV[2] + 1)) -- nothing is left of that owner
 end
 if #heads > 0 then
     local reversed = {}

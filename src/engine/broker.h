@@ -61,6 +61,7 @@ typedef struct mpq_settle {
 typedef struct mpq_exchange {
     const mpq_settle *settles;
     size_t settle_count; /* 0 to MPQ_EXCHANGE_MAX */
+    const char *dead;    /* the settles are of jobs that this owner held, which adopt has retired; NULL = of our own */
     uint32_t want;       /* 0 to MPQ_EXCHANGE_MAX */
     uint64_t want_bytes; /* stop reserving once this much was taken (the job that passes it is still taken);
                             drivers may overshoot by one chunk of small jobs. 0 = no limit */
@@ -77,7 +78,7 @@ typedef struct mpq_batch {
     size_t garbage;      /* stored bytes that are no envelope, moved to the failed records as they are */
     int64_t next_due_ms; /* until the earliest delayed job is due; 0 = more is due or ready already, -1 = none known */
     uint64_t ready;      /* jobs still waiting in `ready` after this call, as far as known */
-    char from[MPQ_OWNER_MAX + 1]; /* adopt: whose jobs these were */
+    char from[MPQ_OWNER_MAX + 1]; /* adopt: whose jobs these are */
 } mpq_batch;
 
 void mpq_batch_init(mpq_batch *batch);
@@ -154,11 +155,13 @@ typedef struct mpq_broker_ops {
 
     /* Extends the lease of other owners (each worker of grab mode is an owner) on the handle's queue. */
     int (*renew)(mpq_broker *broker, const char *const *owners, size_t count, mpq_error *err);
-    /* Takes over up to MPQ_ADOPT_MAX jobs of one owner, into this handle's owner: of `dead` whatever its lease says, or
-     * of any other owner whose lease has ended when `dead` is NULL (of none as long as the handle's own lease has
-     * ended as well: then the store was away, and that says nothing about others). 0 = out->from names it (count may be
-     * 0: it is retired now), 1 = nobody. Call until 1. Jobs that were staged for it but never delivered go back to the
-     * head by themselves. */
+    /* Retires one owner, which is refused everything from now on, and lists up to MPQ_ADOPT_MAX of the jobs it held:
+     * of `dead` whatever its lease says, or of any other owner whose lease has ended when `dead` is NULL (of none as
+     * long as the handle's own lease has ended as well: then the store was away, and that says nothing about others).
+     * 0 = out->from names it (count may be 0), 1 = nobody. The jobs stay where they are until an exchange with
+     * out->from as its `dead` has settled them: whoever dies on the way, or does not hear an answer, leaves nothing
+     * half done. Settle what was listed and call again, until 1. Jobs that were staged for it but never delivered go
+     * back to the head by themselves. */
     int (*adopt)(mpq_broker *broker, const char *dead, mpq_batch *out, mpq_error *err);
 } mpq_broker_ops;
 

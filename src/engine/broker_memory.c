@@ -254,6 +254,21 @@ static void report_rest(memory_broker *self, mpq_batch *out, uint64_t now_ms)
         out->next_due_ms = due_ms > now_ms ? (int64_t)(due_ms - now_ms) : 0;
 }
 
+static int settle(memory_broker *self, mpq_memory_owner *holder, const mpq_exchange *exchange, uint64_t now_ms,
+                  mpq_batch *out, mpq_error *err)
+{
+    if (exchange->dead)
+        holder = mpq_memory_queue_owner(self->queue, exchange->dead);
+    if (exchange->dead && (!holder || !holder->retired)) {
+        out->refused = exchange->settle_count;
+        return 0;
+    }
+    int rc = mpq_memory_queue_settle(self->queue, holder, exchange, now_ms, &out->refused, err);
+    if (rc == 0 && exchange->dead && !holder->held.head)
+        mpq_memory_queue_remove_owner(self->queue, holder);
+    return rc;
+}
+
 static int apply(memory_broker *self, const mpq_exchange *exchange, mpq_batch *out, mpq_error *err)
 {
     mpq_memory_owner *owner = ourselves(self);
@@ -262,7 +277,7 @@ static int apply(memory_broker *self, const mpq_exchange *exchange, mpq_batch *o
         out->lost = true;
         return 0;
     }
-    if (mpq_memory_queue_settle(self->queue, owner, exchange, now_ms, &out->refused, err) < 0)
+    if (settle(self, owner, exchange, now_ms, out, err) < 0)
         return -1;
     mpq_memory_queue_promote(self->queue, now_ms);
     mpq_memory_queue_reserve(self->queue, owner, exchange, out);
@@ -405,17 +420,11 @@ static int adopt(mpq_broker *broker, const char *dead, mpq_batch *out, mpq_error
         return 1;
     owner->retired = true;
     memcpy(out->from, owner->name, sizeof out->from);
-    while (out->count < MPQ_ADOPT_MAX && owner->held.head) {
-        mpq_memory_entry *entry = owner->held.head;
+    for (const mpq_memory_entry *entry = owner->held.head; entry && out->count < MPQ_ADOPT_MAX; entry = entry->next)
         mpq_batch_append(out, mpq_memory_entry_bytes(entry));
-        if (out->bytes.failed)
-            return mpq_error_set_memory(err);
-        mpq_memory_list_remove(&owner->held, entry);
-        mpq_memory_list_append(&us->held, entry);
-    }
     if (!owner->held.head)
         mpq_memory_queue_remove_owner(self->queue, owner);
-    return 0;
+    return out->bytes.failed ? mpq_error_set_memory(err) : 0;
 }
 
 /* For tests: puts bytes that need not be an envelope where ready jobs are. */

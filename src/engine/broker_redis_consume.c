@@ -45,11 +45,12 @@ static size_t count_unstaged(const mpq_redis_consumer *consumer)
 static void write_head(mpq_redis_consumer *consumer, const mpq_exchange *exchange, mpq_redis_cmd *cmd)
 {
     static const char *const suffixes[] = {"ready", "delayed", "nodes", "failed", "stats"};
-    mpq_redis_script_begin(cmd, MPQ_SCRIPT_EXCHANGE, 7);
+    mpq_redis_script_begin(cmd, MPQ_SCRIPT_EXCHANGE, 8);
     mpq_redis_cmd_key(cmd, consumer->keys, "run:", consumer->owner);
     mpq_redis_cmd_key(cmd, consumer->keys, "stage:", consumer->stage);
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
         mpq_redis_cmd_key(cmd, consumer->keys, suffixes[i], NULL);
+    mpq_redis_cmd_key(cmd, consumer->keys, "run:", exchange->dead ? exchange->dead : consumer->owner);
     mpq_redis_cmd_bytes(cmd, consumer->token, consumer->token_len);
     mpq_redis_cmd_str(cmd, consumer->owner);
     mpq_redis_cmd_u64(cmd, consumer->lease_ms);

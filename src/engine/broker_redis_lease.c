@@ -237,7 +237,6 @@ int mpq_redis_adopt(mpq_broker *broker, const char *dead, mpq_batch *out, mpq_er
         rc = accept_adopted(redis, reply, out, err);
         freeReplyObject(reply);
     }
-    /* Jobs whose taking over was not heard of are ours all the same: RESUME names them. */
     if (rc < 0) {
         mpq_batch_clear(out);
         mpq_redis_consumer_drop(redis);

@@ -17,16 +17,15 @@ static bool goes_to_head(const mpq_settle *settle)
 
 /* `position` is where it goes if it goes to the head. 1 = not held. Finding and deleting are two statements, because
  * RETURNING opens a temporary table each time, which costs more than all the rest. */
-static int settle_one(mpq_sqlite_broker *broker, mpq_sqlite_queue *queue, const mpq_settle *settle, int64_t position,
-                      mpq_error *err)
+static int settle_one(mpq_sqlite *db, mpq_sqlite_queue *queue, int64_t owner, const mpq_settle *settle,
+                      int64_t position, mpq_error *err)
 {
-    mpq_sqlite *db = &broker->db;
     mpq_slice id = mpq_slice_of((const char *)settle->id.bytes, MPQ_ID_BYTES);
     int64_t job;
-    int rc = mpq_sqlite_value(db, &job, MPQ_SQL_RUNNING_FIND, err, "ib", broker->owner, id);
+    int rc = mpq_sqlite_value(db, &job, MPQ_SQL_RUNNING_FIND, err, "ib", owner, id);
     if (rc != 0)
         return rc;
-    if (mpq_sqlite_run(db, NULL, MPQ_SQL_RUNNING_END, err, "ibi", broker->owner, id, job) < 0)
+    if (mpq_sqlite_run(db, NULL, MPQ_SQL_RUNNING_END, err, "ibi", owner, id, job) < 0)
         return -1;
     queue->counts.running--;
     if (settle->kind == MPQ_SETTLE_DONE) {
@@ -43,23 +42,44 @@ static int settle_one(mpq_sqlite_broker *broker, mpq_sqlite_queue *queue, const 
     return mpq_sqlite_add_delayed(db, queue, settle->delay_ms, job, err);
 }
 
+/* 1 = nobody whose jobs we may settle. */
+static int find_holder(mpq_sqlite_broker *broker, const mpq_exchange *exchange, int64_t *out, mpq_error *err)
+{
+    *out = broker->owner;
+    if (!exchange->dead)
+        return 0;
+    return mpq_sqlite_value(&broker->db, out, MPQ_SQL_OWNER_RETIRED, err, "it", broker->queue, exchange->dead);
+}
+
+static int forget_if_empty(mpq_sqlite *db, int64_t owner, mpq_error *err)
+{
+    int64_t any;
+    int rc = mpq_sqlite_value(db, &any, MPQ_SQL_RUNNING_ANY, err, "i", owner);
+    return rc == 1 ? mpq_sqlite_run(db, NULL, MPQ_SQL_OWNER_DROP, err, "i", owner) : rc;
+}
+
 /* What goes to the head keeps its order there; positions of refused settles stay unused. */
 static int settle_all(mpq_sqlite_broker *broker, mpq_sqlite_queue *queue, const mpq_exchange *exchange, mpq_batch *out,
                       mpq_error *err)
 {
-    int64_t position = queue->head;
+    int64_t position = queue->head, owner;
+    int rc = find_holder(broker, exchange, &owner, err);
+    if (rc != 0) {
+        out->refused = exchange->settle_count;
+        return rc < 0 ? -1 : 0;
+    }
     for (size_t i = 0; i < exchange->settle_count; i++)
         position -= goes_to_head(&exchange->settles[i]);
     queue->head = position;
     for (size_t i = 0; i < exchange->settle_count; i++) {
         const mpq_settle *settle = &exchange->settles[i];
-        int rc = settle_one(broker, queue, settle, position, err);
+        rc = settle_one(&broker->db, queue, owner, settle, position, err);
         if (rc < 0)
             return -1;
         out->refused += rc == 1;
         position += goes_to_head(settle);
     }
-    return 0;
+    return exchange->dead ? forget_if_empty(&broker->db, owner, err) : 0;
 }
 
 /* -- promoting and reserving ----------------------------------------------------------------------------------- */

@@ -199,21 +199,12 @@ static int find_dead(mpq_sqlite_broker *broker, const char *dead, int64_t *owner
     return 0;
 }
 
-struct moving {
-    char id[MPQ_ID_BYTES];
-    int64_t job;
-};
-
-/* Reads first, moves then: the rows that are read are those that move. */
-static int read_dead(mpq_sqlite *db, int64_t owner, struct moving *jobs, mpq_batch *out, mpq_error *err)
+static int list_envelopes(mpq_sqlite *db, int64_t owner, mpq_batch *out, mpq_error *err)
 {
     sqlite3_stmt *statement = mpq_sqlite_bind(db, MPQ_SQL_RUNNING_ADOPT, err, "ii", owner, (int64_t)MPQ_ADOPT_MAX);
     int rc;
     while ((rc = mpq_sqlite_step(db, statement, err)) == 0) {
-        struct moving *at = &jobs[out->count];
-        memcpy(at->id, sqlite3_column_blob(statement, 0), sizeof at->id);
-        at->job = sqlite3_column_int64(statement, 1);
-        mpq_batch_append(out, mpq_sqlite_column(statement, 2));
+        mpq_batch_append(out, mpq_sqlite_column(statement, 0));
         if (out->bytes.len < ADOPT_BYTES && !out->bytes.failed)
             continue;
         sqlite3_reset(statement);
@@ -224,21 +215,11 @@ static int read_dead(mpq_sqlite *db, int64_t owner, struct moving *jobs, mpq_bat
     return out->bytes.failed ? mpq_error_set_memory(err) : 0;
 }
 
-static int move_jobs(mpq_sqlite_broker *broker, int64_t dead, mpq_batch *out, mpq_error *err)
+static int retire(mpq_sqlite *db, int64_t dead, mpq_batch *out, mpq_error *err)
 {
-    mpq_sqlite *db = &broker->db;
-    struct moving jobs[MPQ_ADOPT_MAX];
-    int64_t any;
-    if (read_dead(db, dead, jobs, out, err) < 0)
+    if (list_envelopes(db, dead, out, err) < 0)
         return -1;
-    for (size_t i = 0; i < out->count; i++)
-        if (mpq_sqlite_run(db, NULL, MPQ_SQL_RUNNING_MOVE, err, "ibii", dead,
-                           mpq_slice_of(jobs[i].id, sizeof jobs[i].id), jobs[i].job, broker->owner) < 0)
-            return -1;
-    int rc = mpq_sqlite_value(db, &any, MPQ_SQL_RUNNING_ANY, err, "i", dead);
-    if (rc < 0)
-        return -1;
-    return mpq_sqlite_run(db, NULL, rc == 1 ? MPQ_SQL_OWNER_DROP : MPQ_SQL_OWNER_RETIRE, err, "i", dead);
+    return mpq_sqlite_run(db, NULL, out->count == 0 ? MPQ_SQL_OWNER_DROP : MPQ_SQL_OWNER_RETIRE, err, "i", dead);
 }
 
 /* 1 = our own lease has ended, so everybody's may have, while nobody could renew it. */
@@ -269,7 +250,7 @@ int mpq_sqlite_adopt(mpq_broker *head, const char *dead, mpq_batch *out, mpq_err
     }
     rc = find_dead(broker, dead, &owner, out, err);
     if (rc == 0)
-        rc = move_jobs(broker, owner, out, err);
+        rc = retire(&broker->db, owner, out, err);
     rc = mpq_sqlite_finish(broker, &queue, rc, err);
     if (rc != 0)
         mpq_batch_clear(out);

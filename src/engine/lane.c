@@ -212,7 +212,7 @@ static size_t load_flight(mpq_lane *lane, mpq_flight *flight)
     return count;
 }
 
-static void free_large_buffers(mpq_lane *lane)
+void mpq_lane_free_large_buffers(mpq_lane *lane)
 {
     for (size_t i = 0; i < MPQ_EXCHANGE_MAX; i++)
         if (lane->settle_bytes[i].capacity > KEPT_BYTES)
@@ -245,7 +245,7 @@ static void send_exchange(mpq_lane *lane)
     MPQ_CRASH_POINT("dispatcher.send.after");
     if (exchange.settle_count)
         MPQ_CRASH_POINT("dispatcher.settle.after_send");
-    free_large_buffers(lane);
+    mpq_lane_free_large_buffers(lane);
 }
 
 static void log_oddities(mpq_lane *lane)

@@ -130,9 +130,11 @@ void mpq_lane_renewed(mpq_lane *lane, uint64_t asked_at_ms);
 void mpq_lane_lost(mpq_lane *lane);
 /* The connection broke: what was under way has to be sent again. */
 void mpq_lane_down(mpq_lane *lane, const mpq_error *why);
-/* Renews the lease, those of grab workers, and takes over the jobs of dead owners: at once of those known to be dead,
- * and of those whose lease has ended when we have been attached for as long as a lease. Only with no exchange under
- * way. */
+
+/* -- lane_adopt.c: the jobs of the dead --------------------------------------------------------------------------- */
+
+/* Renews the leases of grab workers and settles the jobs of dead owners: at once of those known to be dead, and of
+ * those whose lease has ended when we have been attached for as long as a lease. Only with no exchange under way. */
 int mpq_lane_maintain(mpq_lane *lane, mpq_error *err);
 
 /* -- lane_settle.c: from outcomes to settlements ---------------------------------------------------------------------
@@ -141,10 +143,14 @@ int mpq_lane_maintain(mpq_lane *lane, mpq_error *err);
 /* The settlement of a finished slot; bytes it needs go to `bytes`. 1 = the slot belongs to an epoch that was lost:
  * free it, there is nothing to settle. */
 int mpq_lane_settle_slot(mpq_lane *lane, uint32_t slot, mpq_buf *bytes, mpq_settle *out);
+/* What large results have left in the scratch. */
+void mpq_lane_free_large_buffers(mpq_lane *lane);
 /* Its settlement is confirmed, or there is none. */
 void mpq_lane_free_slot(mpq_lane *lane, uint32_t slot);
-/* Queues the settlement of a job that is in no slot. `cause` NULL: hand it back, uncounted. */
-void mpq_lane_settle_job(mpq_lane *lane, mpq_slice envelope, const mpq_cause *cause);
+/* The settlement of a job that a dead owner held; bytes it needs go to `bytes`. `cause` NULL: hand it back, uncounted.
+ * -1 only when out of memory. */
+int mpq_lane_settle_job(mpq_lane *lane, mpq_slice envelope, const mpq_cause *cause, mpq_buf *bytes, mpq_settle *out,
+                        mpq_error *err);
 /* Queues: hand back the job with this id. */
 void mpq_lane_return(mpq_lane *lane, const mpq_id *id);
 /* Queues: bytes that look like an envelope but can't be decoded go to the failed records, with the reason. */

@@ -12,8 +12,7 @@ enum {
     RETRY_FIRST_MS = 50,
     RETRY_MAX_MS = 250,
     WELL_MS = 10000, /* a connection that has lasted so long was a good one */
-    COMPLAIN_EVERY_MS = 60000,
-    RENEW_MAX = 256
+    COMPLAIN_EVERY_MS = 60000
 };
 
 /* Never used before on any host, and readable in the store and in the causes of lost jobs. */
@@ -61,8 +60,8 @@ static bool in_slot(const mpq_lane *lane, const mpq_id *id, const uint32_t *slot
     return false;
 }
 
-/* What we hold but never gave to a worker: its answer was lost, or a dispatcher died with it. Extras that wait to be
- * sent hold jobs too. */
+/* What we hold but never gave to a worker: its answer was lost, or a dispatcher died with it. So it never ran, and is
+ * not counted. Extras that wait to be sent hold jobs too. */
 static void return_unknown(mpq_lane *lane, const mpq_buf *held)
 {
     uint32_t slots[MPQ_RING_SLOTS];
@@ -234,165 +233,4 @@ void mpq_lane_lost(mpq_lane *lane)
     lane->board->owner[0] = '\0';
     lane->state = MPQ_LANE_DOWN;
     lane->retry_at_ms = 0;
-}
-
-/* -- taking over ---------------------------------------------------------------------------------------------- */
-
-/* What is known of the jobs of a dead owner. */
-typedef struct takeover {
-    const char *owner; /* NULL: whoever's lease has ended */
-    bool all_counted;  /* nobody can tell what was running: every job may have been */
-    const mpq_id *running;
-    size_t running_count;
-    bool reported; /* the cause is complete: the manager has seen the death */
-    mpq_cause cause;
-} takeover;
-
-static bool was_running(const takeover *from, mpq_slice envelope)
-{
-    if (from->all_counted)
-        return true;
-    mpq_id id = mpq_codec_id(envelope);
-    for (size_t i = 0; i < from->running_count; i++)
-        if (mpq_id_equal(&from->running[i], &id))
-            return true;
-    return false;
-}
-
-/* 0 when nothing is left to take, -1. */
-static int take_over(mpq_lane *lane, takeover *from, mpq_error *err)
-{
-    int rc;
-    while ((rc = lane->broker->ops->adopt(lane->broker, from->owner, &lane->batch, err)) == 0) {
-        mpq_batch *batch = &lane->batch;
-        MPQ_CRASH_POINT("dispatcher.adopt.moved");
-        if (!from->reported) {
-            from->cause.at_ms = mpq_clock_wall_ms();
-            from->cause.worker = mpq_slice_of(batch->from, strlen(batch->from));
-        }
-        for (size_t i = 0; i < batch->count; i++) {
-            mpq_slice envelope = mpq_batch_envelope(batch, i);
-            mpq_lane_settle_job(lane, envelope, was_running(from, envelope) ? &from->cause : NULL);
-        }
-        if (batch->count)
-            mpq_log_write(lane->process->log, MPQ_LEVEL_WARNING, "took over %zu jobs of queue \"%s\" from %s",
-                          batch->count, lane->config->name, batch->from);
-        MPQ_CRASH_POINT("dispatcher.adopt.decided");
-        lane->empty = false;
-    }
-    return rc < 0 ? -1 : 0;
-}
-
-static mpq_cause lost_cause(mpq_lane *lane, enum mpq_end end, const char *message)
-{
-    const char *node = lane->process->board.file->node;
-    mpq_cause cause = {.end = end};
-    cause.message = mpq_slice_of(message, strlen(message));
-    cause.node = mpq_slice_of(node, strlen(node));
-    return cause;
-}
-
-static bool is_running(const mpq_board_worker *worker)
-{
-    return atomic_load(&worker->run_token) & 1;
-}
-
-/* Everything a killed service on this host held for this queue: what its board says was running has failed once, the
- * rest was only waiting. */
-static int take_legacy(mpq_lane *lane, mpq_error *err)
-{
-    const mpq_board_file *old = lane->process->board.legacy->file;
-    takeover from = {.cause = lost_cause(lane, MPQ_END_SERVICE_LOST, "the whole service was killed under the job")};
-    uint32_t queue = 0;
-    while (queue < old->queue_count && strcmp(old->queues[queue].name, lane->config->name) != 0)
-        queue++;
-    if (queue == old->queue_count)
-        return 0;
-    mpq_id *running = calloc(old->worker_capacity + 1, sizeof *running);
-    if (!running)
-        return mpq_error_set_memory(err);
-    from.running = running;
-    for (uint32_t i = 0; i < old->worker_capacity; i++)
-        if (old->workers[i].queue == queue && is_running(&old->workers[i]))
-            running[from.running_count++] = old->workers[i].job;
-    MPQ_CRASH_POINT("dispatcher.legacy.read");
-    int rc = 0;
-    if (old->queues[queue].owner[0]) {
-        from.owner = old->queues[queue].owner;
-        rc = take_over(lane, &from, err);
-    }
-    for (uint32_t i = 0; rc == 0 && i < old->worker_capacity; i++) {
-        if (old->workers[i].queue != queue || !old->workers[i].owner[0])
-            continue;
-        from.owner = old->workers[i].owner;
-        rc = take_over(lane, &from, err);
-    }
-    free(running);
-    return rc;
-}
-
-/* A grab worker that died: the manager has left the cause of its job on the board. */
-static int take_dead_worker(mpq_lane *lane, mpq_board_worker *worker, mpq_error *err)
-{
-    takeover from = {.owner = worker->owner, .running = &worker->job};
-    if (worker->report_end) {
-        uint32_t len = worker->report_len <= sizeof worker->report ? worker->report_len : 0;
-        from.reported = mpq_codec_decode_cause(mpq_slice_of(worker->report, len), &from.cause, NULL) == 0;
-        if (!from.reported)
-            from.cause = lost_cause(lane, MPQ_END_DIED, "the worker died");
-        from.cause.end = (enum mpq_end)worker->report_end;
-        from.running_count = worker->report_end == MPQ_END_INTERRUPTED ? 0 : 1;
-    }
-    if (worker->owner[0] && take_over(lane, &from, err) < 0)
-        return -1;
-    MPQ_CRASH_POINT("dispatcher.dead_worker.taken");
-    worker->owner[0] = '\0';
-    worker->report_end = worker->report_len = 0;
-    MPQ_CRASH_POINT("dispatcher.dead_worker.forgotten");
-    atomic_store(&worker->state, MPQ_WORKER_EMPTY);
-    return 0;
-}
-
-static int renew(mpq_lane *lane, const char *const *owners, size_t count, mpq_error *err)
-{
-    return count > 0 ? lane->broker->ops->renew(lane->broker, owners, count, err) : 0;
-}
-
-static int maintain_grab_workers(mpq_lane *lane, mpq_error *err)
-{
-    mpq_board_file *board = lane->process->board.file;
-    const char *owners[RENEW_MAX];
-    size_t count = 0;
-    for (uint32_t i = 0; i < board->worker_capacity; i++) {
-        mpq_board_worker *worker = &board->workers[i];
-        int32_t state = atomic_load(&worker->state);
-        if (worker->queue != lane->index || state == MPQ_WORKER_EMPTY)
-            continue;
-        if (state == MPQ_WORKER_DEAD && take_dead_worker(lane, worker, err) < 0)
-            return -1;
-        if (state != MPQ_WORKER_DEAD && worker->owner[0])
-            owners[count++] = worker->owner;
-        if (count == RENEW_MAX) {
-            if (renew(lane, owners, count, err) < 0)
-                return -1;
-            count = 0;
-        }
-    }
-    return renew(lane, owners, count, err);
-}
-
-int mpq_lane_maintain(mpq_lane *lane, mpq_error *err)
-{
-    if (!lane->legacy_taken && lane->process->board.legacy && take_legacy(lane, err) < 0)
-        return -1;
-    MPQ_CRASH_POINT("dispatcher.maintain.legacy_done");
-    lane->legacy_taken = true;
-    if (lane->config->mode == MPQ_MODE_GRAB && maintain_grab_workers(lane, err) < 0)
-        return -1;
-    if (mpq_clock_monotonic_ms() < lane->adopt_at_ms)
-        return 0;
-    takeover from = {.all_counted = true};
-    from.cause =
-        lost_cause(lane, MPQ_END_NODE_LOST, "the node that ran the job lost its lease (dead, frozen or cut off)");
-    return take_over(lane, &from, err);
 }

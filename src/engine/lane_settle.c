@@ -145,27 +145,8 @@ void mpq_lane_return(mpq_lane *lane, const mpq_id *id)
     add_extra(lane, MPQ_SETTLE_RETURN, id);
 }
 
-void mpq_lane_settle_job(mpq_lane *lane, mpq_slice envelope, const mpq_cause *cause)
-{
-    mpq_job job;
-    mpq_error err;
-    if (mpq_codec_decode(envelope, &job, &err) < 0) {
-        mpq_lane_fail_damaged(lane, envelope, err.text);
-        return;
-    }
-    mpq_extra *extra = add_extra(lane, MPQ_SETTLE_RETURN, &job.id);
-    if (!extra || !cause)
-        return;
-    mpq_cause counted = *cause;
-    counted.run = job.failures + 1;
-    counted.in_handler = job.phase == MPQ_PHASE_HANDLER;
-    if (mpq_retry_decide(&job, &counted, &extra->bytes, &extra->settle, &err) < 0)
-        extra->settle.kind = MPQ_SETTLE_RETURN;
-    else
-        log_failure(lane, &job, &counted, &extra->settle);
-}
-
-void mpq_lane_fail_damaged(mpq_lane *lane, mpq_slice envelope, const char *reason)
+static int fail_damaged(mpq_lane *lane, mpq_slice envelope, const char *reason, mpq_buf *bytes, mpq_settle *out,
+                        mpq_error *err)
 {
     mpq_id id = mpq_codec_id(envelope);
     char text[MPQ_ID_TEXT_LEN + 1];
@@ -173,15 +154,39 @@ void mpq_lane_fail_damaged(mpq_lane *lane, mpq_slice envelope, const char *reaso
     mpq_log_write(lane->process->log, MPQ_LEVEL_ERROR,
                   "job %s of queue \"%s\" is damaged (%s): kept in the failed records with its raw bytes", text,
                   lane->config->name, reason);
-    mpq_extra *extra = add_extra(lane, MPQ_SETTLE_FAILED, &id);
-    if (!extra)
-        return;
     mpq_job record = {.id = id, .failures = 1, .created_at_ms = mpq_clock_wall_ms(), .payload = envelope};
     mpq_cause cause = {.end = MPQ_END_UNDECODABLE, .run = 1, .at_ms = mpq_clock_wall_ms()};
     cause.message = mpq_slice_of(reason, strlen(reason));
     cause.node = mpq_slice_of(lane->process->board.file->node, strlen(lane->process->board.file->node));
-    mpq_codec_encode_with_cause(&record, &cause, &extra->bytes);
-    extra->settle.envelope = mpq_buf_slice(&extra->bytes);
-    if (extra->bytes.failed)
+    mpq_codec_encode_with_cause(&record, &cause, bytes);
+    *out = (mpq_settle){.kind = MPQ_SETTLE_FAILED, .id = id, .envelope = mpq_buf_slice(bytes)};
+    return bytes->failed ? mpq_error_set_memory(err) : 0;
+}
+
+int mpq_lane_settle_job(mpq_lane *lane, mpq_slice envelope, const mpq_cause *cause, mpq_buf *bytes, mpq_settle *out,
+                        mpq_error *err)
+{
+    mpq_job job;
+    mpq_error damage;
+    if (mpq_codec_decode(envelope, &job, &damage) < 0)
+        return fail_damaged(lane, envelope, damage.text, bytes, out, err);
+    *out = (mpq_settle){.kind = MPQ_SETTLE_RETURN, .id = job.id};
+    if (!cause)
+        return 0;
+    mpq_cause counted = *cause;
+    counted.run = job.failures + 1;
+    counted.in_handler = job.phase == MPQ_PHASE_HANDLER;
+    if (mpq_retry_decide(&job, &counted, bytes, out, err) < 0)
+        return -1;
+    log_failure(lane, &job, &counted, out);
+    return 0;
+}
+
+void mpq_lane_fail_damaged(mpq_lane *lane, mpq_slice envelope, const char *reason)
+{
+    mpq_id id = mpq_codec_id(envelope);
+    mpq_error err;
+    mpq_extra *extra = add_extra(lane, MPQ_SETTLE_RETURN, &id);
+    if (extra && fail_damaged(lane, envelope, reason, &extra->bytes, &extra->settle, &err) < 0)
         extra->settle.kind = MPQ_SETTLE_RETURN;
 }

@@ -76,9 +76,8 @@ const char *const mpq_sqlite_texts[MPQ_SQL_COUNT] = {
     [MPQ_SQL_RUNNING_IDS] = "SELECT id FROM running WHERE owner = ?1 ORDER BY position",
     [MPQ_SQL_RUNNING_LIST] = "SELECT job FROM running WHERE owner = ?1 ORDER BY position",
     [MPQ_SQL_RUNNING_DROP] = "DELETE FROM running WHERE owner = ?1",
-    [MPQ_SQL_RUNNING_ADOPT] = "SELECT running.id, running.job, job.envelope FROM running JOIN job ON job.id ="
-                              " running.job WHERE running.owner = ?1 ORDER BY running.position LIMIT ?2",
-    [MPQ_SQL_RUNNING_MOVE] = "UPDATE running SET owner = ?4 WHERE owner = ?1 AND id = ?2 AND job = ?3",
+    [MPQ_SQL_RUNNING_ADOPT] = "SELECT job.envelope FROM running JOIN job ON job.id = running.job"
+                              " WHERE running.owner = ?1 ORDER BY running.position LIMIT ?2",
     [MPQ_SQL_RUNNING_ANY] = "SELECT 1 FROM running WHERE owner = ?1 LIMIT 1",
     [MPQ_SQL_RUNNING_CLEAR_JOBS] = "DELETE FROM job WHERE id IN (SELECT running.job FROM owner JOIN running ON"
                                    " running.owner = owner.id WHERE owner.queue = ?1)",
@@ -102,6 +101,7 @@ const char *const mpq_sqlite_texts[MPQ_SQL_COUNT] = {
                             " ?3) ORDER BY retired DESC, lease_until LIMIT 1",
     [MPQ_SQL_OWNER_LEASE] = "SELECT lease_until FROM owner WHERE id = ?1",
     [MPQ_SQL_OWNER_NAMED] = "SELECT id, name FROM owner WHERE queue = ?1 AND id <> ?2 AND name = ?3",
+    [MPQ_SQL_OWNER_RETIRED] = "SELECT id FROM owner WHERE queue = ?1 AND name = ?2 AND retired = 1",
     [MPQ_SQL_OWNER_RETIRE] = "UPDATE owner SET retired = 1 WHERE id = ?1",
     [MPQ_SQL_OWNER_DROP] = "DELETE FROM owner WHERE id = ?1",
 

@@ -94,7 +94,7 @@ CASE(clearing_keeps_repeated_pushes_and_owners_consistent)
     CHECK_STR(adopt(b, "a:1"), "a:1: 2");
     CHECK(clear_queue(p, "q") == 0);
     CHECK_STR(refused_as_lost(settle(a, done(2))), "lost");
-    CHECK_STR(settle(b, done(2)), "refused 1");
+    CHECK_STR(settle_of(b, "a:1", done(2)), "refused 1");
 }
 
 CASE(clearing_many_jobs_leaves_none)

@@ -12,6 +12,7 @@ struct model {
     bool ended[JOBS_MAX + 1];
     uint64_t pushed, done, failed;
     uint32_t state;
+    int victim; /* of the latest take-over */
     mpq_broker *producer;
 };
 
@@ -109,8 +110,25 @@ static void leave_one(struct model *m, int who)
     enlist(m, who);
 }
 
+/* The jobs of the latest answer; sometimes not all of them at once. */
+static void settle_for(struct model *m, int who, const char *dead)
+{
+    static mpq_settle settles[MPQ_EXCHANGE_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < answer.count; i++) {
+        uint64_t number = number_of(mpq_batch_envelope(&answer, i));
+        if (pick(m, 8))
+            settles[count++] = settle_somehow(m, number);
+        else
+            m->holder[number] = (signed char)m->victim;
+    }
+    settle_all_of(m->handle[who], dead, settles, count);
+    CHECK_INT(answer.refused, 0);
+}
+
 static void take_over(struct model *m, int who, int victim)
 {
+    m->victim = victim;
     for (int rounds = 0; rounds < 200; rounds++) {
         const char *text = adopt(m->handle[who], m->name[victim]);
         CHECK(*text != 'e');
@@ -119,6 +137,7 @@ static void take_over(struct model *m, int who, int victim)
         note_answer(m, who, victim);
         if (test_failed())
             return;
+        settle_for(m, who, m->name[victim]);
     }
     for (uint64_t n = 1; n <= m->pushed; n++)
         CHECK(m->holder[n] != victim);

@@ -306,15 +306,33 @@ static const char *settle(mpq_broker *broker, mpq_settle one)
     return exchange_all(broker, &one, 1, 0);
 }
 
-/* The same as a settle of the jobs of the latest answer, all DONE; the number of settles that were refused or -1. */
-static long finish_answer(mpq_broker *broker)
+/* Settles what a dead owner held. */
+static const char *settle_all_of(mpq_broker *broker, const char *dead, const mpq_settle *settles, size_t count)
+{
+    mpq_exchange exchange = {.settles = settles, .settle_count = count, .dead = dead};
+    return ask(broker, &exchange);
+}
+
+static const char *settle_of(mpq_broker *broker, const char *dead, mpq_settle one)
+{
+    return settle_all_of(broker, dead, &one, 1);
+}
+
+/* The same as a settle of the jobs of the latest answer, all DONE; the number of settles that were refused or -1.
+ * `dead` NULL: they are our own. */
+static long finish_answer_of(mpq_broker *broker, const char *dead)
 {
     static mpq_settle settles[MPQ_EXCHANGE_MAX];
     size_t count = answer.count;
     for (size_t i = 0; i < count; i++)
         settles[i] = done(number_of(mpq_batch_envelope(&answer, i)));
-    const char *text = exchange_all(broker, settles, count, 0);
+    const char *text = settle_all_of(broker, dead, settles, count);
     return *text == 'e' || answer.lost ? -1 : (long)answer.refused;
+}
+
+static long finish_answer(mpq_broker *broker)
+{
+    return finish_answer_of(broker, NULL);
 }
 
 /* "lost" for a request that was refused because the owner no longer is: by the flag, or by an error. */

@@ -12,6 +12,7 @@
  *   NO_SEQUENCE_CHECK  a repeated push is not recognised
  *   NO_SWEEP           staging lists of retired owners are forgotten
  *   NO_FENCE           a resumed connection does not refuse requests of the one before it
+ *   MOVE_FIRST         a take-over moves jobs to the new owner before it settles them
  */
 #ifndef JOBS
 #define JOBS 2
@@ -34,6 +35,8 @@
 /* JOBS is 1 or 2 */
 #define SOME_READY (place[0] == ready || place[JOBS - 1] == ready)
 #define SWEEPABLE(j) (place[j] == staged && lease[owner[j]] == retired)
+#define HOLDS(x, j) (place[j] == running && owner[j] == x)
+#define TO_BE_TAKEN(x) (lease[x] == expired || (lease[x] == retired && (HOLDS(x, 0) || HOLDS(x, JOBS - 1))))
 #define NOTHING 255
 
 mtype = { absent, ready, staged, running, done, failed };   /* where a job is, in the store */
@@ -50,13 +53,13 @@ mtype lease[EPOCHS] = unused;
 byte generation[EPOCHS];
 byte next_epoch;
 
-byte ended = NOBODY;     /* some owner whose lease has ended; found where leases change */
+byte ended = NOBODY;     /* some owner whose lease has ended, or that held jobs when it did; found where that changes */
 
 /* -- budgets -- */
 byte crashes = CRASHES, freezes = FREEZES, losses = LOSSES;
 
 /* -- what must hold; no part of the protocol -- */
-byte pushed[JOBS], completed[JOBS], counted[JOBS];
+byte pushed[JOBS], completed[JOBS], counted[JOBS], begun[JOBS];
 
 bool dead[EPOCHS]; /* the process behind it is gone */
 
@@ -66,8 +69,8 @@ inline find_ended()
     ended = NOBODY;
     x = 0;
     do
-    :: x < EPOCHS && lease[x] == expired -> ended = x; break
-    :: x < EPOCHS && lease[x] != expired -> x++
+    :: x < EPOCHS && TO_BE_TAKEN(x) -> ended = x; break
+    :: x < EPOCHS && !TO_BE_TAKEN(x) -> x++
     :: x == EPOCHS -> break
     od;
     x = 0
@@ -154,7 +157,8 @@ proctype Node()
     byte late = NOTHING;  /* a reservation sent on the broken connection that the store has not executed yet */
     byte late_gen = 0;    /* sent through this connection, */
     byte late_owner = 0;  /* under this name */
-    byte j, other;
+    byte from = NOBODY;   /* the dead owner whose job it is; else it is our own */
+    byte j;
 
     do
     /* a new owner name */
@@ -223,11 +227,15 @@ proctype Node()
         fi }
 
     /* run the job (or its handler) */
-    :: hand != NOTHING && claimed && end == unknown ->
+    :: atomic { hand != NOTHING && claimed && end == unknown ->
+        if
+        :: known_handler
+        :: !known_handler -> assert(begun[hand] <= failures[hand]); begun[hand]++ /* all runs before this one were counted */
+        fi;
         if
         :: end = succeeded
         :: end = threw
-        fi
+        fi }
 
     /* settle: one script */
     :: atomic { hand != NOTHING && claimed && end != unknown ->
@@ -236,7 +244,7 @@ proctype Node()
         :: true ->
 #else
         if
-        :: MAY_ACT(e, gen) && place[hand] == running && owner[hand] == e ->
+        :: MAY_ACT(e, gen) && HOLDS((from == NOBODY -> e : from), hand) ->
 #endif
             if
             :: known_handler && end == lost -> place[hand] = ready; owner[hand] = NOBODY
@@ -247,6 +255,10 @@ proctype Node()
 #ifndef NO_OWNER_CHECK
         :: else /* refused: others own it */
 #endif
+        fi;
+        if
+        :: from != NOBODY -> from = NOBODY; find_ended()
+        :: else
         fi;
         hand = NOTHING; claimed = false; end = unknown }
 
@@ -270,23 +282,32 @@ proctype Node()
         fi;
         broken = false }
 
-    /* take over from an owner whose lease has ended: one job in hand at a time, so the rest in another call */
+    /* take over from an owner whose lease has ended: retire it and read what it held, one job at a time here. The job
+       stays where it is until it is settled there; others may read it, too */
     :: atomic { e != NOBODY && !broken && hand == NOTHING && MAY_ACT(e, gen) && ended != NOBODY && ended != e ->
-        other = ended;
-        lease[other] = retired;
+        lease[ended] = retired;
         j = 0;
         do
         :: j < JOBS ->
             if
-            :: place[j] == staged && owner[j] == other -> place[j] = ready; owner[j] = NOBODY
-            :: place[j] == running && owner[j] == other && hand == NOTHING ->
-                owner[j] = e; hand = j; known = failures[j]; known_handler = handler[j]; claimed = true; end = lost
-            :: place[j] == running && owner[j] == other && hand != NOTHING && hand != j -> lease[other] = expired
+            :: place[j] == staged && owner[j] == ended -> place[j] = ready; owner[j] = NOBODY
+            :: HOLDS(ended, j) && hand == NOTHING ->
+                hand = j; known = failures[j]; known_handler = handler[j]; claimed = true; end = lost;
+#ifdef MOVE_FIRST
+                owner[j] = e
+#else
+                from = ended
+#endif
             :: else
             fi;
             j++
         :: else -> break
         od;
+        if
+        :: true
+        :: hand != NOTHING && losses > 0 -> /* the answer never came */
+            losses--; broken = true; hand = NOTHING; claimed = false; end = unknown; from = NOBODY
+        fi;
         find_ended() }
 #ifndef NO_SWEEP
     /* sweep what a BLMOVE has put into the staging list of a retired owner */
@@ -301,7 +322,7 @@ proctype Node()
     /* faults */
     :: atomic { crashes > 0 && e != NOBODY ->
         crashes--; dead[e] = true;
-        e = NOBODY; hand = NOTHING; claimed = false; end = unknown; broken = false }
+        e = NOBODY; hand = NOTHING; claimed = false; end = unknown; broken = false; from = NOBODY }
     od
 }
 

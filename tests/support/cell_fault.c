@@ -75,20 +75,10 @@ static bool names_strike(const char *prefix)
     return strncmp(mpq_crash_point_name(cell_life.cell->site), prefix, strlen(prefix)) == 0;
 }
 
-/* Jobs that have killed their worker once too often. */
-static uint32_t count_kills(void)
-{
-    uint32_t kills = 0;
-    for (uint32_t i = 0; i < CELL_JOBS; i++)
-        kills += atomic_load(&cell_life.ledger->jobs[i].killed) > 1;
-    return kills;
-}
-
 /* Runs beyond the first that are explained. A job that BLMOVE has delivered begins to run before its claim is answered:
- * one of each consumer is run again if the claim never arrives. What a dispatcher had taken over from a dead worker and
- * not settled yet, or taken over without hearing of it, is handed back as it was. A start that fails breaks off what
- * its workers run. A service that is killed whole forgets what is finished and not settled. Owners that lose their
- * lease lose all they have. */
+ * one of each consumer is run again if the claim never arrives. A start that fails breaks off what its workers run. A
+ * service that is killed whole forgets what is finished and not settled. Owners that lose their lease lose all they
+ * have. */
 uint32_t cell_allowed_runs(void)
 {
     const cell *plan = cell_life.cell;
@@ -100,8 +90,6 @@ uint32_t cell_allowed_runs(void)
         allowed += CELL_JOBS;
     if (plan->fault == CELL_KILL && plan->role == CELL_MANAGER && !names_strike("manager.child."))
         allowed += CELL_JOBS;
-    if (plan->fault == CELL_LOST_ANSWER || (plan->fault == CELL_KILL && plan->role == CELL_DISPATCHER))
-        allowed += count_kills() > 0;
     if (plan->fault == CELL_KILL && plan->role == CELL_WORKER)
         allowed += 1;
     if (plan->fault == CELL_FREEZE && (plan->role == CELL_DISPATCHER || (sqlite && names_strike("store."))))

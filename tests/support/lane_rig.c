@@ -1,8 +1,10 @@
 #include "lane_rig.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec.h"
 #include "test.h"
 
 enum { PAYLOAD_MAX_BYTES = 1 << 20 };
@@ -75,6 +77,34 @@ void lane_rig_kill_lane(lane_rig *rig)
     mpq_lane_close(rig->lane);
     free(rig->lane);
     rig->lane = NULL;
+}
+
+static void return_all(lane_rig *rig, mpq_broker *thief, mpq_batch *jobs)
+{
+    mpq_settle settles[MPQ_ADOPT_MAX];
+    mpq_exchange exchange = {.settles = settles, .settle_count = jobs->count, .dead = jobs->from};
+    for (size_t i = 0; i < jobs->count; i++)
+        settles[i] = (mpq_settle){.kind = MPQ_SETTLE_RETURN, .id = mpq_codec_id(mpq_batch_envelope(jobs, i))};
+    check(rig, mpq_broker_exchange(thief, &exchange, 1000, jobs, &rig->err));
+}
+
+void lane_rig_steal(lane_rig *rig, const char *name)
+{
+    char owner[MPQ_OWNER_MAX + 1];
+    mpq_broker *thief = NULL;
+    mpq_buf held;
+    mpq_batch batch;
+    mpq_buf_init(&held);
+    mpq_batch_init(&batch);
+    snprintf(owner, sizeof owner, "%s", rig->process.board.file->queues[0].owner);
+    check(rig, mpq_broker_open(&rig->config.broker, &thief, &rig->err));
+    check(rig, thief->ops->attach(thief, "q", name, 60000, MPQ_ATTACH_FRESH, &held, &rig->err));
+    while (owner[0] && !test_failed() && thief->ops->adopt(thief, owner, &batch, &rig->err) == 0)
+        return_all(rig, thief, &batch);
+    check(rig, thief->ops->detach(thief, &rig->err));
+    mpq_broker_close(thief);
+    mpq_buf_fini(&held);
+    mpq_batch_fini(&batch);
 }
 
 void lane_rig_pump(lane_rig *rig, int times)

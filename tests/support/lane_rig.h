@@ -27,6 +27,9 @@ void lane_rig_open_lane(lane_rig *rig);
 void lane_rig_kill_lane(lane_rig *rig);
 
 void lane_rig_pump(lane_rig *rig, int times);
+/* Another node, attached as `thief`, takes away what the lane holds, as after the end of its lease, and hands it back.
+ */
+void lane_rig_steal(lane_rig *rig, const char *thief);
 /* A job for a worker: its slot, or MPQ_SLOT_NONE. */
 uint32_t lane_rig_claim(lane_rig *rig);
 /* The outcome a worker would publish; reports nothing but the end. */

@@ -109,26 +109,6 @@ TEST(lane_replaced_dispatcher_settles_what_its_predecessor_left)
     lane_rig_close(&rig);
 }
 
-/* Another node takes everything away, as after a lease that was not renewed. */
-static void steal(lane_rig *rig, const char *as, const char *from)
-{
-    mpq_broker *thief = NULL;
-    mpq_buf held;
-    mpq_batch batch;
-    mpq_buf_init(&held);
-    mpq_batch_init(&batch);
-    if (mpq_broker_open(&rig->config.broker, &thief, &rig->err) < 0 ||
-        thief->ops->attach(thief, "q", as, 60000, MPQ_ATTACH_FRESH, &held, &rig->err) < 0)
-        test_fail(__FILE__, __LINE__, "%s", rig->err.text);
-    while (!test_failed() && thief->ops->adopt(thief, from, &batch, &rig->err) == 0)
-        ;
-    if (thief->ops->detach(thief, &rig->err) < 0) /* hands everything back to the queue */
-        test_fail(__FILE__, __LINE__, "%s", rig->err.text);
-    mpq_broker_close(thief);
-    mpq_buf_fini(&held);
-    mpq_batch_fini(&batch);
-}
-
 TEST(lane_that_lost_its_lease_completes_nothing_of_before)
 {
     lane_rig rig;
@@ -139,7 +119,7 @@ TEST(lane_that_lost_its_lease_completes_nothing_of_before)
     CHECK(late != MPQ_SLOT_NONE);
     char owner[MPQ_OWNER_MAX + 1];
     snprintf(owner, sizeof owner, "%s", rig.process.board.file->queues[0].owner);
-    steal(&rig, "thief", owner);
+    lane_rig_steal(&rig, "thief");
     CHECK_INT(lane_rig_counts(&rig).ready, 10);
     lane_rig_finish(&rig, late, MPQ_END_DONE);
     lane_rig_pump(&rig, 6);

@@ -187,8 +187,13 @@ TEST(a_full_server_refuses_pushes_and_lets_consumers_make_room)
     CHECK_INT(a->ops->adopt(a, "b:1", &batch, &error), 0);
     CHECK_INT(batch.count, 1);
     CHECK_INT(attach(a, "a:1", LEASE_MS, MPQ_ATTACH_RESUME, &held), 0);
-    CHECK_INT(held, 1);
+    CHECK_INT(held, 0);
     freeReplyObject(redis_command(&server, "CONFIG SET maxmemory 1mb"));
+    mpq_settle back = {.kind = MPQ_SETTLE_RETURN, .id = id_of(1)};
+    mpq_exchange for_dead = {.settles = &back, .settle_count = 1, .dead = "b:1"};
+    CHECK_INT(mpq_broker_exchange(a, &for_dead, 2000, &batch, &error), 0);
+    CHECK_INT(batch.refused, 0);
+    CHECK_INT(take(a, 1), 1);
     CHECK_INT(settle(a, MPQ_SETTLE_DONE, 1), 0);
     CHECK_INT(batch.refused, 0);
     CHECK_INT(take(a, 256), 7);

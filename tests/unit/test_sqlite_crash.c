@@ -74,8 +74,11 @@ static void consume(void)
     mpq_error err = {0};
     snprintf(name, sizeof name, "c:%u", ++shared->epoch);
     mpq_broker *c = consumer("q", name, LEASE_MS);
+    const char *dead = NULL;
+    char from[MPQ_OWNER_MAX + 1];
     for (size_t count = 0; !shared->finish || count;) {
-        mpq_exchange exchange = {.settles = settles, .settle_count = count, .want = shared->finish ? 0 : 8};
+        uint32_t want = shared->finish || dead ? 0 : 8;
+        mpq_exchange exchange = {.settles = settles, .settle_count = count, .dead = dead, .want = want};
         if (mpq_broker_exchange(c, &exchange, ANSWER_MS, &answer, &err) < 0) {
             printf("  exchange: %s\n", err.text);
             _exit(1);
@@ -83,9 +86,12 @@ static void consume(void)
         if (answer.lost)
             _exit(0);
         count = settle_answer(settles);
+        dead = NULL;
         if (count == 0) {
             while (c->ops->adopt(c, NULL, &answer, &err) == 0 && answer.count == 0)
                 ;
+            memcpy(from, answer.from, sizeof from);
+            dead = answer.count ? from : NULL;
             count = settle_answer(settles);
             pause_ms(count ? 0 : 5);
         }

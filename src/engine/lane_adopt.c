@@ -1,0 +1,208 @@
+/* Taking over from the dead. What they held stays under their name until it is settled there, so a take-over that is
+ * broken off at any point is simply begun again, by whoever comes next. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "crashpoint.h"
+#include "lane.h"
+
+enum { RENEW_MAX = 256 };
+
+/* What is known of the jobs of a dead owner. */
+typedef struct takeover {
+    const char *owner; /* NULL: whoever's lease has ended */
+    bool all_counted;  /* nobody can tell what was running: every job may have been */
+    const mpq_id *running;
+    size_t running_count;
+    bool reported; /* the cause is complete: the manager has seen the death */
+    mpq_cause cause;
+} takeover;
+
+static bool was_running(const takeover *from, mpq_slice envelope)
+{
+    if (from->all_counted)
+        return true;
+    mpq_id id = mpq_codec_id(envelope);
+    for (size_t i = 0; i < from->running_count; i++)
+        if (mpq_id_equal(&from->running[i], &id))
+            return true;
+    return false;
+}
+
+/* Of whom not even that is known when they died: the one who finds them says what is known. */
+static void complete_cause(takeover *from, const mpq_batch *batch)
+{
+    if (from->reported)
+        return;
+    from->cause.at_ms = mpq_clock_wall_ms();
+    from->cause.worker = mpq_slice_of(batch->from, strlen(batch->from));
+}
+
+static int decide(mpq_lane *lane, const takeover *from, mpq_error *err)
+{
+    for (size_t i = 0; i < lane->batch.count; i++) {
+        mpq_slice envelope = mpq_batch_envelope(&lane->batch, i);
+        const mpq_cause *cause = was_running(from, envelope) ? &from->cause : NULL;
+        mpq_buf_clear(&lane->settle_bytes[i]);
+        if (mpq_lane_settle_job(lane, envelope, cause, &lane->settle_bytes[i], &lane->settles[i], err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The jobs are settled where they lie. 0 = go on; 1 = others have done so meanwhile, or our lease is lost; -1. */
+static int settle_listed(mpq_lane *lane, const takeover *from, mpq_error *err)
+{
+    const mpq_broker_config *config = &lane->process->config->broker;
+    char owner[MPQ_OWNER_MAX + 1];
+    size_t count = lane->batch.count;
+    if (count == 0)
+        return 0;
+    memcpy(owner, lane->batch.from, sizeof owner);
+    if (decide(lane, from, err) < 0)
+        return -1;
+    MPQ_CRASH_POINT("dispatcher.adopt.decided");
+    mpq_exchange exchange = {.settles = lane->settles, .settle_count = count, .dead = owner};
+    int timeout_ms = (int)(config->connect_timeout_ms + config->read_timeout_ms);
+    if (mpq_broker_exchange(lane->broker, &exchange, timeout_ms, &lane->batch, err) < 0)
+        return -1;
+    MPQ_CRASH_POINT("dispatcher.adopt.settled");
+    lane->empty = false;
+    if (lane->batch.lost || lane->batch.refused == count)
+        return 1;
+    mpq_log_write(lane->process->log, MPQ_LEVEL_WARNING, "took over %zu jobs of queue \"%s\" from %s",
+                  count - lane->batch.refused, lane->config->name, owner);
+    return 0;
+}
+
+/* 0 when nothing is left to take; 1 = look again in the next round; -1. */
+static int take_over(mpq_lane *lane, takeover *from, mpq_error *err)
+{
+    int rc;
+    while ((rc = lane->broker->ops->adopt(lane->broker, from->owner, &lane->batch, err)) == 0) {
+        MPQ_CRASH_POINT("dispatcher.adopt.listed");
+        complete_cause(from, &lane->batch);
+        rc = settle_listed(lane, from, err);
+        mpq_lane_free_large_buffers(lane);
+        if (rc != 0)
+            return rc;
+    }
+    return rc < 0 ? -1 : lane->batch.lost;
+}
+
+static mpq_cause lost_cause(mpq_lane *lane, enum mpq_end end, const char *message)
+{
+    const char *node = lane->process->board.file->node;
+    mpq_cause cause = {.end = end};
+    cause.message = mpq_slice_of(message, strlen(message));
+    cause.node = mpq_slice_of(node, strlen(node));
+    return cause;
+}
+
+static bool is_running(const mpq_board_worker *worker)
+{
+    return atomic_load(&worker->run_token) & 1;
+}
+
+/* Everything a killed service on this host held for this queue: what its board says was running has failed once, the
+ * rest was only waiting. */
+static int take_legacy(mpq_lane *lane, mpq_error *err)
+{
+    const mpq_board_file *old = lane->process->board.legacy->file;
+    takeover from = {.cause = lost_cause(lane, MPQ_END_SERVICE_LOST, "the whole service was killed under the job")};
+    uint32_t queue = 0;
+    while (queue < old->queue_count && strcmp(old->queues[queue].name, lane->config->name) != 0)
+        queue++;
+    if (queue == old->queue_count)
+        return 0;
+    mpq_id *running = calloc(old->worker_capacity + 1, sizeof *running);
+    if (!running)
+        return mpq_error_set_memory(err);
+    from.running = running;
+    for (uint32_t i = 0; i < old->worker_capacity; i++)
+        if (old->workers[i].queue == queue && is_running(&old->workers[i]))
+            running[from.running_count++] = old->workers[i].job;
+    MPQ_CRASH_POINT("dispatcher.legacy.read");
+    int rc = 0;
+    if (old->queues[queue].owner[0]) {
+        from.owner = old->queues[queue].owner;
+        rc = take_over(lane, &from, err);
+    }
+    for (uint32_t i = 0; rc == 0 && i < old->worker_capacity; i++) {
+        if (old->workers[i].queue != queue || !old->workers[i].owner[0])
+            continue;
+        from.owner = old->workers[i].owner;
+        rc = take_over(lane, &from, err);
+    }
+    free(running);
+    return rc;
+}
+
+/* A grab worker that died: the manager has left the cause of its job on the board. */
+static int take_dead_worker(mpq_lane *lane, mpq_board_worker *worker, mpq_error *err)
+{
+    takeover from = {.owner = worker->owner, .running = &worker->job};
+    if (worker->report_end) {
+        uint32_t len = worker->report_len <= sizeof worker->report ? worker->report_len : 0;
+        from.reported = mpq_codec_decode_cause(mpq_slice_of(worker->report, len), &from.cause, NULL) == 0;
+        if (!from.reported)
+            from.cause = lost_cause(lane, MPQ_END_DIED, "the worker died");
+        from.cause.end = (enum mpq_end)worker->report_end;
+        from.running_count = worker->report_end == MPQ_END_INTERRUPTED ? 0 : 1;
+    }
+    int rc = worker->owner[0] ? take_over(lane, &from, err) : 0;
+    if (rc != 0)
+        return rc;
+    MPQ_CRASH_POINT("dispatcher.dead_worker.taken");
+    worker->owner[0] = '\0';
+    worker->report_end = worker->report_len = 0;
+    MPQ_CRASH_POINT("dispatcher.dead_worker.forgotten");
+    atomic_store(&worker->state, MPQ_WORKER_EMPTY);
+    return 0;
+}
+
+static int renew(mpq_lane *lane, const char *const *owners, size_t count, mpq_error *err)
+{
+    return count > 0 ? lane->broker->ops->renew(lane->broker, owners, count, err) : 0;
+}
+
+static int maintain_grab_workers(mpq_lane *lane, mpq_error *err)
+{
+    mpq_board_file *board = lane->process->board.file;
+    const char *owners[RENEW_MAX];
+    size_t count = 0;
+    for (uint32_t i = 0; i < board->worker_capacity; i++) {
+        mpq_board_worker *worker = &board->workers[i];
+        int32_t state = atomic_load(&worker->state);
+        if (worker->queue != lane->index || state == MPQ_WORKER_EMPTY)
+            continue;
+        if (state == MPQ_WORKER_DEAD && take_dead_worker(lane, worker, err) < 0)
+            return -1;
+        if (state != MPQ_WORKER_DEAD && worker->owner[0])
+            owners[count++] = worker->owner;
+        if (count == RENEW_MAX) {
+            if (renew(lane, owners, count, err) < 0)
+                return -1;
+            count = 0;
+        }
+    }
+    return renew(lane, owners, count, err);
+}
+
+int mpq_lane_maintain(mpq_lane *lane, mpq_error *err)
+{
+    int rc = !lane->legacy_taken && lane->process->board.legacy ? take_legacy(lane, err) : 0;
+    if (rc < 0)
+        return -1;
+    MPQ_CRASH_POINT("dispatcher.maintain.legacy_done");
+    lane->legacy_taken = rc == 0;
+    if (lane->config->mode == MPQ_MODE_GRAB && maintain_grab_workers(lane, err) < 0)
+        return -1;
+    if (mpq_clock_monotonic_ms() < lane->adopt_at_ms)
+        return 0;
+    takeover from = {.all_counted = true};
+    from.cause =
+        lost_cause(lane, MPQ_END_NODE_LOST, "the node that ran the job lost its lease (dead, frozen or cut off)");
+    return take_over(lane, &from, err) < 0 ? -1 : 0;
+}
