@@ -14,16 +14,9 @@
 #include "pidfile.h"
 #include "procfs.h"
 
-/* The version changes with every change of what lies in the file. */
-enum { VERSION = 3, CAPACITY_MAX = 2 * MPQ_WORKERS_MAX, HIGH_FD = 512 };
-static const char MAGIC[8] = "mpqboard";
+enum { HIGH_FD = 512 };
 
 #define ARENA_LEAST_BYTES (UINT64_C(64) << 20)
-
-static size_t file_bytes(uint32_t worker_capacity)
-{
-    return sizeof(mpq_board_file) + worker_capacity * sizeof(mpq_board_worker);
-}
 
 /* Two generations during a reload, and some that are gone but not settled. */
 static uint32_t capacity_for(const mpq_config *config)
@@ -31,130 +24,7 @@ static uint32_t capacity_for(const mpq_config *config)
     uint64_t capacity = 8 + 2 * (uint64_t)config->queue_count;
     for (size_t i = 0; i < config->queue_count; i++)
         capacity += 2 * (uint64_t)config->queues[i].workers;
-    return capacity < CAPACITY_MAX ? (uint32_t)capacity : CAPACITY_MAX;
-}
-
-/* -- what a predecessor left ----------------------------------------------------------------------------------- */
-
-static int refuse(const char *path, const struct stat *st, mpq_error *err)
-{
-    if (S_ISLNK(st->st_mode))
-        return mpq_error_set(err, MPQ_ERROR_CONFIG,
-                             "the board file %s is a symbolic link, which is refused for safety: remove it or choose "
-                             "another pid path",
-                             path);
-    if (!S_ISREG(st->st_mode))
-        return mpq_error_set(err, MPQ_ERROR_CONFIG,
-                             "the board file %s is not a regular file: remove it or choose another pid path", path);
-    if (st->st_uid != geteuid())
-        return mpq_error_set(err, MPQ_ERROR_CONFIG,
-                             "the board file %s belongs to another user (uid %u, this process has uid %u): run the "
-                             "service as that user, remove the file or choose another pid path",
-                             path, (unsigned)st->st_uid, (unsigned)geteuid());
-    return 0;
-}
-
-static bool is_plausible(const mpq_board_file *file, size_t bytes)
-{
-    return memcmp(file->magic, MAGIC, sizeof MAGIC) == 0 && file->version == VERSION && file->size == bytes &&
-           file->worker_capacity <= CAPACITY_MAX && file_bytes(file->worker_capacity) == bytes &&
-           file->queue_count <= MPQ_QUEUES_MAX;
-}
-
-#define END_TEXT(text) ((text)[sizeof(text) - 1] = '\0')
-
-/* Nothing in it may lead a reader out of bounds, whatever the dying service or the disk has done to it. */
-static void sanitize(mpq_board_file *file)
-{
-    END_TEXT(file->node);
-    END_TEXT(file->boot);
-    for (uint32_t i = 0; i < MPQ_QUEUES_MAX; i++) {
-        END_TEXT(file->queues[i].name);
-        END_TEXT(file->queues[i].owner);
-    }
-    for (uint32_t i = 0; i < file->worker_capacity; i++) {
-        mpq_board_worker *worker = &file->workers[i];
-        END_TEXT(worker->owner);
-        if (worker->report_len > sizeof worker->report)
-            worker->report_len = 0;
-        if (worker->report_end > MPQ_END_INTERRUPTED)
-            worker->report_end = 0;
-    }
-}
-
-static bool read_all(int fd, void *to, size_t bytes)
-{
-    size_t done = 0;
-    while (done < bytes) {
-        ssize_t got = pread(fd, (char *)to + done, bytes - done, (off_t)done);
-        if (got == 0 || (got < 0 && errno != EINTR))
-            return false;
-        done += got > 0 ? (size_t)got : 0;
-    }
-    return true;
-}
-
-/* Content that others could have written is no board of ours. */
-static bool is_worth_reading(const struct stat *st)
-{
-    return (st->st_mode & 022) == 0 && st->st_size >= (off_t)sizeof(mpq_board_file) &&
-           st->st_size <= (off_t)file_bytes(CAPACITY_MAX);
-}
-
-static int read_legacy(int fd, const struct stat *st, mpq_board_legacy **out, mpq_error *err)
-{
-    if (!is_worth_reading(st))
-        return 0;
-    mpq_board_legacy *legacy = malloc(sizeof *legacy);
-    size_t bytes = (size_t)st->st_size;
-    mpq_board_file *file = malloc(bytes);
-    if (!legacy || !file) {
-        free(legacy);
-        free(file);
-        return mpq_error_set_memory(err);
-    }
-    if (!read_all(fd, file, bytes) || !is_plausible(file, bytes)) {
-        free(legacy);
-        free(file);
-        return 0;
-    }
-    sanitize(file);
-    legacy->file = file;
-    legacy->bytes = bytes;
-    *out = legacy;
-    return 0;
-}
-
-static int explain_open(const char *path, int number, mpq_error *err)
-{
-    struct stat st;
-    if (number == ENOENT)
-        return 0;
-    if (lstat(path, &st) == 0 && refuse(path, &st, err) < 0)
-        return -1;
-    return mpq_error_set_errno(err, number, "can't read the board file %s", path);
-}
-
-/* O_NONBLOCK: a FIFO put there must not hang us before it is refused. */
-static int take_legacy(const char *path, mpq_board_legacy **out, mpq_error *err)
-{
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        return explain_open(path, errno, err);
-    int outcome = fstat(fd, &st) < 0 ? mpq_error_set_errno(err, errno, "can't stat %s", path) : refuse(path, &st, err);
-    if (outcome == 0)
-        outcome = read_legacy(fd, &st, out, err);
-    close(fd);
-    return outcome;
-}
-
-static void free_legacy(mpq_board_legacy *legacy)
-{
-    if (!legacy)
-        return;
-    free(legacy->file);
-    free(legacy);
+    return capacity < MPQ_BOARD_CAPACITY_MAX ? (uint32_t)capacity : MPQ_BOARD_CAPACITY_MAX;
 }
 
 /* -- shared memory --------------------------------------------------------------------------------------------- */
@@ -260,18 +130,18 @@ static int open_shared(mpq_board *board, mpq_error *err)
 
 /* -- the file -------------------------------------------------------------------------------------------------- */
 
-static void fill_file(const mpq_config *config, mpq_board_file *file, uint32_t capacity)
+static void fill_file(const mpq_config *config, mpq_board_file *file, uint32_t capacity, const mpq_board_legacy *legacy)
 {
-    memcpy(file->magic, MAGIC, sizeof MAGIC);
-    file->version = VERSION;
-    file->size = (uint32_t)file_bytes(capacity);
+    mpq_board_stamp(file);
     file->worker_capacity = capacity;
+    file->inherited_count = legacy ? mpq_board_legacy_inherit(legacy, mpq_board_inheritance(file)) : 0;
+    file->size = (uint32_t)mpq_board_file_bytes(capacity, file->inherited_count);
     file->queue_count = (uint32_t)config->queue_count;
     atomic_store(&file->manager_pid, (int32_t)getpid());
     mpq_procfs_boot_id(file->boot);
     if (gethostname(file->node, sizeof file->node) < 0 || file->node[0] == '\0')
         snprintf(file->node, sizeof file->node, "localhost");
-    END_TEXT(file->node);
+    file->node[sizeof file->node - 1] = '\0';
     for (size_t i = 0; i < config->queue_count; i++)
         snprintf(file->queues[i].name, sizeof file->queues[i].name, "%s", config->queues[i].name);
     for (uint32_t i = 0; i < capacity; i++)
@@ -316,7 +186,8 @@ static int open_file(const mpq_config *config, const char *path, mpq_board *boar
 {
     char fresh[PATH_MAX];
     uint32_t capacity = capacity_for(config);
-    size_t bytes = file_bytes(capacity);
+    uint32_t inherited = board->legacy ? mpq_board_legacy_inherit(board->legacy, NULL) : 0;
+    size_t bytes = mpq_board_file_bytes(capacity, inherited);
     if (mpq_pidfile_path(config, "board.new", fresh, sizeof fresh, err) < 0)
         return -1;
     int fd = create_file(fresh, err);
@@ -325,7 +196,7 @@ static int open_file(const mpq_config *config, const char *path, mpq_board *boar
     board->file = map_file(fd, fresh, bytes, err);
     close(fd);
     if (board->file) {
-        fill_file(config, board->file, capacity);
+        fill_file(config, board->file, capacity, board->legacy);
         if (rename(fresh, path) == 0)
             return 0;
         mpq_error_set_errno(err, errno, "can't give the board file its name %s", path);
@@ -342,8 +213,9 @@ int mpq_board_open(const mpq_config *config, mpq_board *out, mpq_error *err)
     if (config->queue_count > MPQ_QUEUES_MAX)
         return mpq_error_set(err, MPQ_ERROR_CONFIG, "a service can have at most %d queues, not %zu", MPQ_QUEUES_MAX,
                              config->queue_count);
-    if (mpq_pidfile_path(config, "board", path, sizeof path, err) == 0 && take_legacy(path, &out->legacy, err) == 0 &&
-        open_shared(out, err) == 0 && open_rings(config, out, err) == 0 && open_file(config, path, out, err) == 0)
+    if (mpq_pidfile_path(config, "board", path, sizeof path, err) == 0 &&
+        mpq_board_legacy_read(path, &out->legacy, err) == 0 && open_shared(out, err) == 0 &&
+        open_rings(config, out, err) == 0 && open_file(config, path, out, err) == 0)
         return 0;
     mpq_board_close(out, config, false);
     return -1;
@@ -353,18 +225,23 @@ void mpq_board_close(mpq_board *board, const mpq_config *config, bool remove_fil
 {
     char path[PATH_MAX];
     if (board->file)
-        unmap(board->file, file_bytes(board->file->worker_capacity));
+        unmap(board->file, board->file->size);
     close_rings(config, board);
     unmap(board->shared, sizeof *board->shared);
     if (board->dispatcher_wake_fd >= 0)
         close(board->dispatcher_wake_fd);
     if (board->manager_wake_fd >= 0)
         close(board->manager_wake_fd);
-    free_legacy(board->legacy);
+    mpq_board_legacy_free(board->legacy);
     if (remove_file && mpq_pidfile_path(config, "board", path, sizeof path, NULL) == 0)
         unlink(path);
     memset(board, 0, sizeof *board);
     board->dispatcher_wake_fd = board->manager_wake_fd = -1;
+}
+
+mpq_board_inherited *mpq_board_inheritance(mpq_board_file *file)
+{
+    return (mpq_board_inherited *)&file->workers[file->worker_capacity];
 }
 
 /* -- use ------------------------------------------------------------------------------------------------------- */

@@ -3,7 +3,8 @@
  * field says who writes it.
  *
  * The worker table lies in a file (<pid_path>/mpQueue-<name>.board, mode 0600), so that a service that starts after its
- * predecessor was killed finds out which jobs were really being run. Rings and arenas are anonymous memory.
+ * predecessor was killed finds out which jobs were really being run. What it finds goes into its own file at once, and
+ * stays there until it is settled: it may be killed as well. Rings and arenas are anonymous memory.
  */
 #ifndef MPQ_BOARD_H
 #define MPQ_BOARD_H
@@ -64,6 +65,17 @@ typedef struct mpq_board_queue {
     _Atomic uint32_t epoch;        /* dispatcher: grows when a lease was lost */
 } mpq_board_queue;
 
+/* What a service that was killed held, as far as it is not settled yet: jobs in the hands of an owner, a job that was
+ * being run, or both (grab mode). */
+typedef struct mpq_board_inherited {
+    char queue[MPQ_QUEUE_NAME_MAX + 1]; /* dispatcher: empty once it is settled */
+    char owner[MPQ_OWNER_MAX + 1];
+    uint32_t running;
+    mpq_id job; /* when running */
+} mpq_board_inherited;
+
+enum { MPQ_INHERITED_MAX = 4096 }; /* more are forgotten: they come back when their leases have ended */
+
 /* The part that lies in the file. */
 typedef struct mpq_board_file {
     char magic[8];
@@ -71,6 +83,7 @@ typedef struct mpq_board_file {
     uint32_t size;
     uint32_t worker_capacity;
     uint32_t queue_count;
+    uint32_t inherited_count;
     _Atomic int32_t manager_pid;
     _Atomic int32_t dispatcher_pid;
     _Atomic int32_t template_pid;
@@ -79,7 +92,7 @@ typedef struct mpq_board_file {
     char boot[40]; /* the kernel's boot id: pids and their births mean nothing after another boot */
     char node[65]; /* host name */
     mpq_board_queue queues[MPQ_QUEUES_MAX];
-    mpq_board_worker workers[]; /* worker_capacity */
+    mpq_board_worker workers[]; /* worker_capacity; then inherited_count of mpq_board_inherited */
 } mpq_board_file;
 
 /* What a service that died left behind; see mpq_board_open. */
@@ -100,10 +113,9 @@ typedef struct mpq_board {
         _Atomic uint64_t lease_until_ms[MPQ_QUEUES_MAX];
         char start_error[1024]; /* dispatcher: why it ended before it was ever ready */
     } * shared;
-    char **arenas;         /* one for each queue; the rings use them */
-    uint64_t *arena_bytes; /* of each: address space, not memory */
-    mpq_board_legacy *
-        legacy; /* NULL when there was none; the dispatcher settles it, then it is freed by everyone at their leisure */
+    char **arenas;            /* one for each queue; the rings use them */
+    uint64_t *arena_bytes;    /* of each: address space, not memory */
+    mpq_board_legacy *legacy; /* NULL when there was none */
 } mpq_board;
 
 struct mpq_board_legacy {
@@ -112,15 +124,29 @@ struct mpq_board_legacy {
 };
 
 /* Creates everything for `config`; fills in the queues' names, the node and the boot id. What the file held before is
- * copied to board->legacy when it is a board of a dead service (same version), else ignored; the new board replaces it
- * in one step. The caller holds the pid file's lock, so no other service lives. Refuses a file that is a symbolic link,
- * no regular file or another user's. */
+ * copied to board->legacy when it is a board of a dead service (same version), else ignored; the new board inherits
+ * what that one held, and replaces it in one step. The caller holds the pid file's lock, so no other service lives.
+ * Refuses a file that is a symbolic link, no regular file or another user's. */
 int mpq_board_open(const mpq_config *config, mpq_board *out, mpq_error *err);
 /* Unmaps and closes everything. `remove_file` after a clean stop: there is nothing to take over. */
 void mpq_board_close(mpq_board *board, const mpq_config *config, bool remove_file);
 
+mpq_board_inherited *mpq_board_inheritance(mpq_board_file *file); /* inherited_count of them */
+
 /* Index of an EMPTY entry made SPAWNING for the queue, or -1. */
 int mpq_board_reserve_worker(mpq_board *board, uint32_t queue, uint32_t generation);
 void mpq_board_wake(int event_fd); /* writes to an eventfd */
+
+/* -- board_legacy.c, for board.c ---------------------------------------------------------------------------------- */
+
+enum { MPQ_BOARD_CAPACITY_MAX = 2 * MPQ_WORKERS_MAX };
+
+size_t mpq_board_file_bytes(uint32_t worker_capacity, uint32_t inherited_count);
+void mpq_board_stamp(mpq_board_file *file); /* magic and version */
+/* `*out` stays as it is when there is no board that is worth reading. */
+int mpq_board_legacy_read(const char *path, mpq_board_legacy **out, mpq_error *err);
+void mpq_board_legacy_free(mpq_board_legacy *legacy);
+/* What is to be inherited from it, at most MPQ_INHERITED_MAX; returns how many. `out` NULL: only counts. */
+uint32_t mpq_board_legacy_inherit(const mpq_board_legacy *legacy, mpq_board_inherited *out);
 
 #endif

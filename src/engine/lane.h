@@ -58,7 +58,6 @@ typedef struct mpq_lane {
     mpq_broker *broker;
     enum mpq_lane_state state;
     bool attached_once;
-    bool legacy_taken; /* what a dead predecessor held has been taken over */
 
     mpq_flight flights[MPQ_LANE_FLIGHTS]; /* the oldest is flights[first_flight] */
     uint32_t first_flight, flight_count;

@@ -1,6 +1,5 @@
 /* Taking over from the dead. What they held stays under their name until it is settled there, so a take-over that is
  * broken off at any point is simply begun again, by whoever comes next. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
@@ -100,43 +99,64 @@ static mpq_cause lost_cause(mpq_lane *lane, enum mpq_end end, const char *messag
     return cause;
 }
 
-static bool is_running(const mpq_board_worker *worker)
+/* Counts those of the lane's queue that are not settled; `running` gets the jobs that were being run. */
+static size_t list_inherited(const mpq_lane *lane, mpq_id *running, size_t *running_count)
 {
-    return atomic_load(&worker->run_token) & 1;
+    mpq_board_file *file = lane->process->board.file;
+    const mpq_board_inherited *inherited = mpq_board_inheritance(file);
+    size_t count = 0;
+    *running_count = 0;
+    for (uint32_t i = 0; i < file->inherited_count; i++) {
+        if (strcmp(inherited[i].queue, lane->config->name) != 0)
+            continue;
+        count++;
+        if (inherited[i].running)
+            running[(*running_count)++] = inherited[i].job;
+    }
+    return count;
 }
 
-/* Everything a killed service on this host held for this queue: what its board says was running has failed once, the
- * rest was only waiting. */
-static int take_legacy(mpq_lane *lane, mpq_error *err)
+static int take_from_owners(mpq_lane *lane, takeover *from, mpq_error *err)
 {
-    const mpq_board_file *old = lane->process->board.legacy->file;
-    takeover from = {.cause = lost_cause(lane, MPQ_END_SERVICE_LOST, "the whole service was killed under the job")};
-    uint32_t queue = 0;
-    while (queue < old->queue_count && strcmp(old->queues[queue].name, lane->config->name) != 0)
-        queue++;
-    if (queue == old->queue_count)
-        return 0;
-    mpq_id *running = calloc(old->worker_capacity + 1, sizeof *running);
-    if (!running)
-        return mpq_error_set_memory(err);
-    from.running = running;
-    for (uint32_t i = 0; i < old->worker_capacity; i++)
-        if (old->workers[i].queue == queue && is_running(&old->workers[i]))
-            running[from.running_count++] = old->workers[i].job;
-    MPQ_CRASH_POINT("dispatcher.legacy.read");
+    mpq_board_file *file = lane->process->board.file;
+    const mpq_board_inherited *inherited = mpq_board_inheritance(file);
     int rc = 0;
-    if (old->queues[queue].owner[0]) {
-        from.owner = old->queues[queue].owner;
-        rc = take_over(lane, &from, err);
-    }
-    for (uint32_t i = 0; rc == 0 && i < old->worker_capacity; i++) {
-        if (old->workers[i].queue != queue || !old->workers[i].owner[0])
+    for (uint32_t i = 0; rc == 0 && i < file->inherited_count; i++) {
+        if (strcmp(inherited[i].queue, lane->config->name) != 0 || !inherited[i].owner[0])
             continue;
-        from.owner = old->workers[i].owner;
-        rc = take_over(lane, &from, err);
+        from->owner = inherited[i].owner;
+        rc = take_over(lane, from, err);
     }
-    free(running);
     return rc;
+}
+
+/* The next time we are killed nobody needs to know any more. */
+static void forget_inherited(mpq_lane *lane)
+{
+    mpq_board_file *file = lane->process->board.file;
+    mpq_board_inherited *inherited = mpq_board_inheritance(file);
+    for (uint32_t i = 0; i < file->inherited_count; i++)
+        if (strcmp(inherited[i].queue, lane->config->name) == 0)
+            inherited[i].queue[0] = '\0';
+}
+
+/* Everything that killed services on this host held for this queue: what their boards said was running has failed once,
+ * the rest was only waiting. 1 = look again in the next round. */
+static int take_inherited(mpq_lane *lane, mpq_error *err)
+{
+    takeover from = {.cause = lost_cause(lane, MPQ_END_SERVICE_LOST, "the whole service was killed under the job")};
+    mpq_id running[MPQ_INHERITED_MAX];
+    if (list_inherited(lane, running, &from.running_count) == 0)
+        return 0;
+    from.running = running;
+    MPQ_CRASH_POINT("dispatcher.inherited.read");
+    int rc = take_from_owners(lane, &from, err);
+    if (rc != 0)
+        return rc;
+    MPQ_CRASH_POINT("dispatcher.inherited.settled");
+    forget_inherited(lane);
+    MPQ_CRASH_POINT("dispatcher.inherited.forgotten");
+    return 0;
 }
 
 /* A grab worker that died: the manager has left the cause of its job on the board. */
@@ -192,11 +212,8 @@ static int maintain_grab_workers(mpq_lane *lane, mpq_error *err)
 
 int mpq_lane_maintain(mpq_lane *lane, mpq_error *err)
 {
-    int rc = !lane->legacy_taken && lane->process->board.legacy ? take_legacy(lane, err) : 0;
-    if (rc < 0)
+    if (take_inherited(lane, err) < 0)
         return -1;
-    MPQ_CRASH_POINT("dispatcher.maintain.legacy_done");
-    lane->legacy_taken = rc == 0;
     if (lane->config->mode == MPQ_MODE_GRAB && maintain_grab_workers(lane, err) < 0)
         return -1;
     if (mpq_clock_monotonic_ms() < lane->adopt_at_ms)

@@ -1,8 +1,5 @@
 #include "leftover.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +9,6 @@
 
 #include "clock.h"
 #include "group.h"
-#include "pidfile.h"
 #include "procfs.h"
 
 enum { LOOK_EVERY_MS = 5, WAIT_MS = 500, GIVE_UP_MS = 5000 };
@@ -73,62 +69,6 @@ void mpq_leftover_end_predecessor(const mpq_board_file *dead, mpq_log *log)
         mpq_log_write(log, MPQ_LEVEL_ERROR,
                       "%u processes of the service that was killed can't be ended; a job of theirs may be run twice",
                       left);
-}
-
-static bool write_all(int fd, const void *data, size_t bytes)
-{
-    size_t done = 0;
-    while (done < bytes) {
-        ssize_t written = write(fd, (const char *)data + done, bytes - done);
-        if (written <= 0 && !(written < 0 && errno == EINTR))
-            return false;
-        done += written > 0 ? (size_t)written : 0;
-    }
-    return true;
-}
-
-/* Each queue of a board has room for one owner, but each worker may be one, too. */
-static void note_owner(mpq_board_file *file, const char *queue, const char *owner)
-{
-    uint32_t number = 0;
-    while (number < file->queue_count && strcmp(file->queues[number].name, queue) != 0)
-        number++;
-    if (!owner[0] || number == file->queue_count)
-        return;
-    for (uint32_t i = 0; i < file->worker_capacity; i++) {
-        mpq_board_worker *worker = &file->workers[i];
-        if (worker->owner[0] || atomic_load(&worker->run_token) & 1)
-            continue;
-        worker->queue = number;
-        snprintf(worker->owner, sizeof worker->owner, "%s", owner);
-        return;
-    }
-}
-
-static void note_owners(mpq_board_file *file, const mpq_board_file *failed)
-{
-    for (uint32_t i = 0; i < failed->queue_count; i++)
-        note_owner(file, failed->queues[i].name, failed->queues[i].owner);
-    for (uint32_t i = 0; i < failed->worker_capacity; i++)
-        if (failed->workers[i].queue < failed->queue_count)
-            note_owner(file, failed->queues[failed->workers[i].queue].name, failed->workers[i].owner);
-}
-
-void mpq_leftover_put_back(const mpq_config *config, const mpq_board_legacy *legacy, const mpq_board_file *failed)
-{
-    char path[PATH_MAX], fresh[PATH_MAX];
-    note_owners(legacy->file, failed);
-    if (mpq_pidfile_path(config, "board", path, sizeof path, NULL) < 0 ||
-        mpq_pidfile_path(config, "board.new", fresh, sizeof fresh, NULL) < 0)
-        return;
-    unlink(fresh);
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return;
-    bool written = write_all(fd, legacy->file, legacy->bytes);
-    close(fd);
-    if (!written || rename(fresh, path) < 0)
-        unlink(fresh);
 }
 
 /* -- our own --------------------------------------------------------------------------------------------------- */

@@ -10,11 +10,6 @@
  * have the same pid by now are left alone. */
 void mpq_leftover_end_predecessor(const mpq_board_file *dead, mpq_log *log);
 
-/* A start that failed before the dispatcher could take over the dead service's jobs: puts its board back for the next
- * start, with the owners that the failed start has named. Best effort; without it the jobs come back when the lease
- * has ended, all counted as failed. */
-void mpq_leftover_put_back(const mpq_config *config, const mpq_board_legacy *legacy, const mpq_board_file *failed);
-
 typedef struct mpq_leftover_spared {
     pid_t pids[256];
     size_t count;

@@ -128,9 +128,21 @@ int mpq_manager_open(mpq_manager *manager, mpq_process *self, int report_fd, mpq
 
 /* -- down ------------------------------------------------------------------------------------------------------ */
 
-/* True when somebody may hold jobs under a name that only the board knows. */
-static bool names_an_owner(const mpq_board_file *file)
+static bool serves(const mpq_board_file *file, const char *queue)
 {
+    for (uint32_t i = 0; i < file->queue_count; i++)
+        if (strcmp(file->queues[i].name, queue) == 0)
+            return true;
+    return false;
+}
+
+/* True when somebody may hold jobs under a name that only the board knows. */
+static bool names_an_owner(mpq_board_file *file)
+{
+    const mpq_board_inherited *inherited = mpq_board_inheritance(file);
+    for (uint32_t i = 0; i < file->inherited_count; i++)
+        if (inherited[i].queue[0] && serves(file, inherited[i].queue))
+            return true;
     for (uint32_t i = 0; i < file->queue_count; i++)
         if (file->queues[i].owner[0])
             return true;
@@ -146,11 +158,8 @@ static void close_board(mpq_manager *manager)
     mpq_board *board = &manager->self->board;
     if (!board->file)
         return;
-    bool never_ready = !manager->dispatcher.ever_ready;
-    bool nothing_held = manager->dispatcher.detached || (never_ready && !board->legacy && !names_an_owner(board->file));
-    if (never_ready && board->legacy)
-        mpq_leftover_put_back(manager->self->config, board->legacy, board->file);
-    mpq_board_close(board, manager->self->config, nothing_held);
+    bool in_order = manager->dispatcher.detached || !manager->dispatcher.ever_ready;
+    mpq_board_close(board, manager->self->config, in_order && !names_an_owner(board->file));
     memset(board, 0, sizeof *board);
 }
 

@@ -14,7 +14,6 @@
 
 #include "board.h"
 #include "lane.h"
-#include "leftover.h"
 #include "pidfile.h"
 
 #include "fuzz.h"
@@ -165,7 +164,7 @@ static void check_legacy(const mpq_board_legacy *legacy)
     const mpq_board_file *file = legacy->file;
     mpq_cause cause;
     MUST(file->queue_count <= MPQ_QUEUES_MAX);
-    MUST(legacy->bytes == sizeof *file + file->worker_capacity * sizeof *file->workers);
+    MUST(legacy->bytes == mpq_board_file_bytes(file->worker_capacity, file->inherited_count));
     MUST(strlen(file->boot) < sizeof file->boot && strlen(file->node) < sizeof file->node);
     for (size_t i = 0; i < MPQ_QUEUES_MAX; i++) {
         MUST(strlen(file->queues[i].name) < sizeof file->queues[i].name);
@@ -179,15 +178,21 @@ static void check_legacy(const mpq_board_legacy *legacy)
     }
 }
 
-/* A start that fails puts the board back, and the next one finds the same. */
-static void check_put_back(const mpq_board_legacy *legacy, const mpq_board_file *failed)
+/* Of this service's queue nothing is left to settle; a start that is killed here hands the rest on. */
+static void check_inherited(mpq_board_file *file)
 {
+    const mpq_board_inherited *inherited = mpq_board_inheritance(file);
     mpq_board again;
     mpq_error err;
-    mpq_leftover_put_back(&config, legacy, failed);
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < file->inherited_count; i++) {
+        MUST(strlen(inherited[i].queue) < sizeof inherited[i].queue);
+        MUST(strlen(inherited[i].owner) < sizeof inherited[i].owner);
+        MUST(strcmp(inherited[i].queue, "q") != 0);
+        left += inherited[i].queue[0] != 0;
+    }
     must(mpq_board_open(&config, &again, &err), &err);
-    MUST(again.legacy && again.legacy->bytes == legacy->bytes);
-    MUST(memcmp(again.legacy->file, legacy->file, legacy->bytes) == 0);
+    MUST(again.legacy && again.file->inherited_count >= left);
     mpq_board_close(&again, &config, false);
 }
 
@@ -207,7 +212,7 @@ static void check_board(enum place place, mpq_slice bytes)
     if (board.legacy) {
         check_legacy(board.legacy);
         take_over(&board);
-        check_put_back(board.legacy, board.file);
+        check_inherited(board.file);
     }
     mpq_board_close(&board, &config, true);
     MUST(access(board_path, F_OK) < 0);
@@ -245,6 +250,16 @@ static void change_worker(mpq_board_worker *worker, uint8_t how, fuzz_input *inp
     }
 }
 
+static void change_inherited(mpq_board_inherited *inherited, uint8_t how, fuzz_input *input)
+{
+    inherited->running = how & 1;
+    inherited->job.bytes[0] = fuzz_u8(input);
+    if (how & 2)
+        set_text(inherited->queue, sizeof inherited->queue, fuzz_until(input, '\n'));
+    if (how & 4)
+        set_text(inherited->owner, sizeof inherited->owner, fuzz_until(input, '\n'));
+}
+
 static void change_bytes(char *image, size_t size, fuzz_input *input)
 {
     size_t at = fuzz_u32(input) % size;
@@ -258,7 +273,9 @@ static void change(char *image, size_t *size, fuzz_input *input)
     mpq_board_file *file = (mpq_board_file *)(void *)image;
     uint8_t how = fuzz_u8(input), which = fuzz_u8(input);
     mpq_board_queue *queue = &file->queues[which % MPQ_QUEUES_MAX];
-    size_t workers = (model_bytes - sizeof *file) / sizeof *file->workers;
+    const mpq_board_file *whole = (const mpq_board_file *)(const void *)model;
+    uint32_t workers = whole->worker_capacity, entry = which % (workers + whole->inherited_count);
+    mpq_board_inherited *inherited = (mpq_board_inherited *)&file->workers[workers];
     switch (how % 6) {
     case 0:
         set_text(queue->name, sizeof queue->name, fuzz_until(input, '\n'));
@@ -267,7 +284,10 @@ static void change(char *image, size_t *size, fuzz_input *input)
         set_text(queue->owner, sizeof queue->owner, fuzz_until(input, '\n'));
         return;
     case 2:
-        change_worker(&file->workers[which % workers], how / 6, input);
+        if (entry < workers)
+            change_worker(&file->workers[entry], how / 6, input);
+        else
+            change_inherited(&inherited[entry - workers], how / 6, input);
         return;
     case 3:
         change_header(file, input);
@@ -321,11 +341,15 @@ static void prepare_model(void)
 {
     mpq_board board;
     mpq_error err;
-    must(mpq_board_open(&config, &board, &err), &err);
-    snprintf(board.file->queues[0].owner, sizeof board.file->queues[0].owner, "%s", DISPATCHER);
-    mpq_board_worker *worker = &board.file->workers[2];
-    snprintf(worker->owner, sizeof worker->owner, "%s", GRAB_WORKER);
-    model_bytes = sizeof *board.file + board.file->worker_capacity * sizeof *worker;
+    for (int i = 0; i < 2; i++) { /* the second inherits from the first */
+        must(mpq_board_open(&config, &board, &err), &err);
+        snprintf(board.file->queues[0].owner, sizeof board.file->queues[0].owner, "%s", DISPATCHER);
+        mpq_board_worker *worker = &board.file->workers[2];
+        snprintf(worker->owner, sizeof worker->owner, "%s", GRAB_WORKER);
+        if (i == 0)
+            mpq_board_close(&board, &config, false);
+    }
+    model_bytes = board.file->size;
     model = malloc(model_bytes);
     MUST(model);
     memcpy(model, board.file, model_bytes);

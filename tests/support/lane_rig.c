@@ -31,14 +31,25 @@ void lane_rig_init(lane_rig *rig, uint32_t workers)
     rig->process.config = &rig->config;
 }
 
-void lane_rig_open(lane_rig *rig)
+static void open_board(lane_rig *rig)
 {
     check(rig, mpq_board_open(&rig->config, &rig->process.board, &rig->err));
-    check(rig, mpq_producer_open(&rig->config.broker, PAYLOAD_MAX_BYTES, &rig->producer, &rig->err));
     for (uint32_t i = 0; i < rig->queue.workers; i++) {
         int index = mpq_board_reserve_worker(&rig->process.board, 0, 1);
         atomic_store(&rig->process.board.file->workers[index].state, MPQ_WORKER_IDLE);
     }
+}
+
+void lane_rig_reopen_board(lane_rig *rig)
+{
+    mpq_board_close(&rig->process.board, &rig->config, false);
+    open_board(rig);
+}
+
+void lane_rig_open(lane_rig *rig)
+{
+    open_board(rig);
+    check(rig, mpq_producer_open(&rig->config.broker, PAYLOAD_MAX_BYTES, &rig->producer, &rig->err));
     lane_rig_open_lane(rig);
 }
 

@@ -22,6 +22,8 @@ void lane_rig_open(lane_rig *rig);
 /* init and open, with a fake broker instead of the store. payload_max_bytes 0 = 1 MB. */
 void lane_rig_open_with_fake_broker(lane_rig *rig, uint32_t workers, uint64_t payload_max_bytes);
 void lane_rig_close(lane_rig *rig);
+/* The whole service was killed, and starts again. Without a lane. */
+void lane_rig_reopen_board(lane_rig *rig);
 /* The lane alone, as if the dispatcher had been killed (the broker hears nothing of it) and replaced. */
 void lane_rig_open_lane(lane_rig *rig);
 void lane_rig_kill_lane(lane_rig *rig);

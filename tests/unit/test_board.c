@@ -182,6 +182,17 @@ TEST(board_is_shared_with_children)
     mpq_config_fini(&config);
 }
 
+static void check_inherited(const mpq_board_inherited *inherited)
+{
+    CHECK_STR(inherited[0].queue, "queue-1");
+    CHECK_STR(inherited[0].owner, "host/1/abc");
+    CHECK_INT(inherited[0].running, 0);
+    CHECK_STR(inherited[1].queue, "queue-1");
+    CHECK_STR(inherited[1].owner, "host/2/def");
+    CHECK_INT(inherited[1].running, 1);
+    CHECK_INT(inherited[1].job.bytes[15], 0x5a);
+}
+
 TEST(board_hands_a_dead_services_table_over)
 {
     CONFIGURE(3, 2);
@@ -198,6 +209,8 @@ TEST(board_hands_a_dead_services_table_over)
     CHECK_INT(dead->workers[5].run_token, 77);
     CHECK_INT(dead->workers[5].job.bytes[15], 0x5a);
     CHECK_INT(board.file->worker_capacity, 16);
+    CHECK_INT(board.file->inherited_count, 2);
+    check_inherited(mpq_board_inheritance(board.file));
     CHECK_INT(board.file->workers[5].run_token, 0);
     CHECK_STR(board.file->queues[1].owner, "");
     mpq_board_close(&board, &config, true);
@@ -205,6 +218,46 @@ TEST(board_hands_a_dead_services_table_over)
     CHECK_INT(mpq_board_open(&config, &board, &err), 0);
     CHECK(board.legacy == NULL);
     mpq_board_close(&board, &config, true);
+    mpq_config_fini(&config);
+}
+
+/* One killed after the other, each before it has settled anything: the last one knows of them all. */
+TEST(board_keeps_what_is_inherited_until_it_is_settled)
+{
+    CONFIGURE(3, 2);
+    leave_dead_board();
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(mpq_board_open(&config, &board, &err), 0);
+        CHECK_INT(board.file->inherited_count, 2 + i);
+        check_inherited(mpq_board_inheritance(board.file) + i); /* the youngest come first */
+        snprintf(board.file->queues[0].owner, sizeof board.file->queues[0].owner, "again-%d", i);
+        mpq_board_close(&board, &config, false);
+    }
+    CHECK_INT(mpq_board_open(&config, &board, &err), 0);
+    mpq_board_inherited *inherited = mpq_board_inheritance(board.file);
+    CHECK_INT(board.file->inherited_count, 5);
+    CHECK_STR(inherited[0].owner, "again-2");
+    CHECK_STR(inherited[2].owner, "again-0");
+    for (int i = 0; i < 3; i++)
+        inherited[i].queue[0] = '\0';
+    mpq_board_close(&board, &config, false);
+    CHECK_INT(mpq_board_open(&config, &board, &err), 0);
+    CHECK_INT(board.file->inherited_count, 2);
+    check_inherited(mpq_board_inheritance(board.file));
+    mpq_board_close(&board, &config, true);
+    mpq_config_fini(&config);
+}
+
+TEST(board_inherits_only_so_much)
+{
+    CONFIGURE(MPQ_WORKERS_MAX / MPQ_QUEUES_MAX, MPQ_QUEUES_MAX);
+    for (int round = 0; round < 4; round++) {
+        CHECK_INT(mpq_board_open(&config, &board, &err), 0);
+        CHECK_INT(board.file->inherited_count, round < 2 ? round * 2 * MPQ_WORKERS_MAX : MPQ_INHERITED_MAX);
+        for (uint32_t i = 0; i < board.file->worker_capacity; i++)
+            atomic_store(&board.file->workers[i].run_token, 1);
+        mpq_board_close(&board, &config, false);
+    }
     mpq_config_fini(&config);
 }
 
@@ -246,6 +299,18 @@ static void too_many_queues(mpq_board_file *file, size_t *bytes)
     file->queue_count = MPQ_QUEUES_MAX + 1;
 }
 
+static void huge_inheritance(mpq_board_file *file, size_t *bytes)
+{
+    (void)bytes;
+    file->inherited_count = UINT32_MAX;
+}
+
+static void more_inheritance(mpq_board_file *file, size_t *bytes)
+{
+    (void)bytes;
+    file->inherited_count++;
+}
+
 static void truncated(mpq_board_file *file, size_t *bytes)
 {
     (void)file;
@@ -282,8 +347,9 @@ static size_t read_file(char *to, size_t size)
 
 TEST(board_ignores_a_damaged_table)
 {
-    static const damage_fn damages[] = {wrong_magic,     wrong_version, wrong_size,  huge_capacity, more_capacity,
-                                        too_many_queues, truncated,     header_only, empty,         wrapping_capacity};
+    static const damage_fn damages[] = {wrong_magic,   wrong_version,     wrong_size,       huge_capacity,
+                                        more_capacity, too_many_queues,   truncated,        header_only,
+                                        empty,         wrapping_capacity, huge_inheritance, more_inheritance};
     static _Alignas(64) char bytes[1 << 20];
     CONFIGURE(3, 2);
     for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {

@@ -1,6 +1,5 @@
 /* Taking over from a service that was killed, broken off at every step: what was running has failed once, what only
  * waited has not, however often the take-over is begun. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "codec.h"
@@ -59,7 +58,7 @@ static void push(lane_rig *rig)
 }
 
 /* A service held the jobs, and its board says which of them was running. */
-static void leave_behind(lane_rig *rig, mpq_board_legacy *legacy)
+static void leave_behind(lane_rig *rig)
 {
     mpq_broker *dead = NULL;
     mpq_batch batch;
@@ -71,17 +70,13 @@ static void leave_behind(lane_rig *rig, mpq_board_legacy *legacy)
     mpq_exchange all = {.want = JOBS};
     CHECK_INT(mpq_broker_exchange(dead, &all, 1000, &batch, &rig->err), 0);
     CHECK_INT(batch.count, JOBS);
-    const mpq_board_file *own = rig->process.board.file;
-    legacy->bytes = sizeof *own + own->worker_capacity * sizeof *own->workers;
-    legacy->file = malloc(legacy->bytes);
-    memcpy(legacy->file, own, legacy->bytes);
-    strcpy(legacy->file->queues[0].owner, "killed");
+    mpq_board_file *board = rig->process.board.file;
+    strcpy(board->queues[0].owner, "killed");
     for (uint32_t i = 0; i < RUNNING; i++) {
-        legacy->file->workers[i].queue = 0;
-        legacy->file->workers[i].job = mpq_codec_id(mpq_batch_envelope(&batch, i));
-        atomic_store(&legacy->file->workers[i].run_token, 1);
+        board->workers[i].queue = 0;
+        board->workers[i].job = mpq_codec_id(mpq_batch_envelope(&batch, i));
+        atomic_store(&board->workers[i].run_token, 1);
     }
-    rig->process.board.legacy = legacy;
     mpq_broker_close(dead);
     mpq_batch_fini(&batch);
     mpq_buf_fini(&held);
@@ -115,7 +110,6 @@ static void check_counted_once(lane_rig *rig)
 static int take_over(int break_at, bool before, bool killed)
 {
     lane_rig rig;
-    mpq_board_legacy legacy;
     wire.requests = 0;
     wire.break_at = break_at;
     wire.before = before;
@@ -124,7 +118,8 @@ static int take_over(int break_at, bool before, bool killed)
     lane_rig_kill_lane(&rig);
     for (int i = 0; i < JOBS; i++)
         push(&rig);
-    leave_behind(&rig, &legacy);
+    leave_behind(&rig);
+    lane_rig_reopen_board(&rig);
     open_lane(&rig);
     for (int i = 0; i < 20 && wire.requests <= break_at; i++)
         lane_rig_pump(&rig, 1);
@@ -133,8 +128,8 @@ static int take_over(int break_at, bool before, bool killed)
         open_lane(&rig);
     }
     check_counted_once(&rig);
-    rig.process.board.legacy = NULL;
-    free(legacy.file);
+    if (*mpq_board_inheritance(rig.process.board.file)->queue)
+        test_fail(__FILE__, __LINE__, "what was inherited is not forgotten");
     lane_rig_close(&rig);
     return wire.requests;
 }
