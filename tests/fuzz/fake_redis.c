@@ -70,11 +70,16 @@ static void say_job(connection *c)
     mpq_buf_fini(&bytes);
 }
 
+/* The first and the last key say whose jobs are settled. */
 static void say_exchange(connection *c, const request *asked)
 {
-    static const size_t want_at = 3 + 7 + 3;
-    size_t want = is(asked, want_at, "0") ? 0 : 2;
-    mpq_buf_printf(&c->said, "*%zu\r\n:0\r\n:0\r\n:-1\r\n:1800000000000\r\n:0\r\n", 5 + want);
+    enum { FIRST_KEY = 3, KEYS = 8, WANT = FIRST_KEY + KEYS + 3, OTHERS = FIRST_KEY + KEYS + 10 };
+    mpq_slice own = asked->args[FIRST_KEY], held = asked->args[FIRST_KEY + KEYS - 1];
+    bool dead = own.len != held.len || memcmp(own.data, held.data, own.len) != 0;
+    MUST(is(asked, 2, "8") && (!dead || is(asked, WANT, "0")));
+    size_t want = is(asked, WANT, "0") ? 0 : 2;
+    bool refuses = dead && !server.adopted && !is(asked, OTHERS, "0");
+    mpq_buf_printf(&c->said, "*%zu\r\n:%d\r\n:0\r\n:-1\r\n:1800000000000\r\n:0\r\n", 5 + want, refuses);
     while (want-- > 0)
         say_job(c);
 }

@@ -123,6 +123,24 @@ static int exchange(void)
     return rc;
 }
 
+/* Settles what was listed last for the owner that was named, as a lane does. */
+static int settle_listed(void)
+{
+    static mpq_settle listed[MPQ_ADOPT_MAX];
+    char owner[MPQ_OWNER_MAX + 1];
+    snprintf(owner, sizeof owner, "%s", *batch.from ? batch.from : "dead");
+    size_t count = batch.count < MPQ_ADOPT_MAX ? batch.count : MPQ_ADOPT_MAX;
+    for (size_t i = 0; i < count; i++) {
+        listed[i] = settles[i % 4];
+        listed[i].id = mpq_codec_id(mpq_batch_envelope(&batch, i));
+    }
+    mpq_exchange give = {.settles = listed, .settle_count = count, .dead = owner};
+    int rc = mpq_broker_exchange(broker, &give, EXCHANGE_MS, &batch, &err);
+    if (rc == 0)
+        check_batch(MPQ_EXCHANGE_MAX);
+    return rc;
+}
+
 /* "Not yet" may not be the answer for ever. The server only acts when it is waited for, to load a script. */
 static int receive_at_last(void)
 {
@@ -184,6 +202,7 @@ static int let_time_pass(char call)
 static int call_consumer(char call)
 {
     const mpq_exchange take = {.want = 2, .want_bytes = 1000}, give = {.settles = settles, .settle_count = 4};
+    const mpq_exchange give_dead = {.settles = settles, .settle_count = 4, .dead = "dead"};
     switch (call) {
     case 'a':
         return attach(MPQ_ATTACH_FRESH);
@@ -195,6 +214,10 @@ static int call_consumer(char call)
         return broker->ops->send(broker, &take, &err);
     case 'g':
         return broker->ops->send(broker, &give, &err);
+    case 'G':
+        return broker->ops->send(broker, &give_dead, &err);
+    case 'D':
+        return settle_listed();
     case 'v':
         return receive();
     case 'V':
@@ -250,7 +273,7 @@ static uint64_t limit_ms(char what, unsigned requests)
         return CONNECT_MS + (uint64_t)requests * READ_MS + SLACK_MS;
     if (what == 'V')
         return 4 * (3 * READ_MS + SLACK_MS);
-    if (what == 'e')
+    if (what == 'e' || what == 'D')
         return EXCHANGE_MS + 2 * READ_MS + SLACK_MS;
     if (what == 'T')
         return LEASE_MS + SLACK_MS;
@@ -265,7 +288,7 @@ static bool is_one_of(char what, const char *calls)
 static void count_exchanges(char what, int rc)
 {
     bool other = is_one_of(what, "ipcfzmbktT"); /* no matter of the consumer's */
-    if (is_one_of(what, "sg") && rc == 0)
+    if (is_one_of(what, "sgG") && rc == 0)
         under_way++;
     else if (is_one_of(what, "vV") && rc == 0)
         under_way--;
