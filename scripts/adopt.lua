@@ -35,7 +35,8 @@ end
 call('ZREMRANGEBYSCORE', retired, '-inf', now - 3600000)
 
 -- Where our own lease has ended, too, the store was away, and nobody's ended lease says that its owner is dead.
-if dead == '' then
+local named = dead ~= ''
+if not named then
     if tonumber(call('ZSCORE', nodes, me) or '0') <= now then
         return {ok = 'NOBODY'}
     end
@@ -51,9 +52,12 @@ local meta = call('HGET', theirs, '_meta')
 if meta then
     local stage = dead .. ':' .. string.format('%d', tonumber(sub(meta, 1, 20)))
     call('HDEL', theirs, '_meta')
-    call('ZADD', nodes, 0, dead)
     empty_stage(stage)
     call('ZADD', retired, now, stage)
+end
+-- Who was named keeps the end of its lease: those who know less about it don't find it before.
+if not named then
+    call('ZADD', nodes, 0, dead)
 end
 
 -- Oldest first; compared as hexadecimal text, because Lua compares by the server's locale.

@@ -158,10 +158,11 @@ typedef struct mpq_broker_ops {
     /* Retires one owner, which is refused everything from now on, and lists up to MPQ_ADOPT_MAX of the jobs it held:
      * of `dead` whatever its lease says, or of any other owner whose lease has ended when `dead` is NULL (of none as
      * long as the handle's own lease has ended as well: then the store was away, and that says nothing about others).
-     * 0 = out->from names it (count may be 0), 1 = nobody. The jobs stay where they are until an exchange with
-     * out->from as its `dead` has settled them: whoever dies on the way, or does not hear an answer, leaves nothing
-     * half done. Settle what was listed and call again, until 1. Jobs that were staged for it but never delivered go
-     * back to the head by themselves. */
+     * Retiring an owner by its name does not end its lease: until it ends, only who names it is told of its jobs, and
+     * so nobody settles them who knows less about them. 0 = out->from names it (count may be 0), 1 = nobody. The jobs
+     * stay where they are until an exchange with out->from as its `dead` has settled them: whoever dies on the way, or
+     * does not hear an answer, leaves nothing half done. Settle what was listed and call again, until 1. Jobs that were
+     * staged for it but never delivered go back to the head by themselves. */
     int (*adopt)(mpq_broker *broker, const char *dead, mpq_batch *out, mpq_error *err);
 } mpq_broker_ops;
 

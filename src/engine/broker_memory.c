@@ -402,7 +402,7 @@ static mpq_memory_owner *find_dead(const mpq_memory_queue *queue, const mpq_memo
     if (us->lease_until_ms <= now_ms)
         return NULL;
     for (mpq_memory_owner *owner = queue->owners; owner; owner = owner->next)
-        if (owner != us && (owner->retired || owner->lease_until_ms <= now_ms))
+        if (owner != us && owner->lease_until_ms <= now_ms)
             return owner;
     return NULL;
 }
@@ -419,6 +419,8 @@ static int adopt(mpq_broker *broker, const char *dead, mpq_batch *out, mpq_error
     if (!owner)
         return 1;
     owner->retired = true;
+    if (!dead)
+        owner->lease_until_ms = 0;
     memcpy(out->from, owner->name, sizeof out->from);
     for (const mpq_memory_entry *entry = owner->held.head; entry && out->count < MPQ_ADOPT_MAX; entry = entry->next)
         mpq_batch_append(out, mpq_memory_entry_bytes(entry));

@@ -168,8 +168,10 @@ int mpq_redis_renew(mpq_broker *broker, const char *const *owners, size_t count,
         return -1;
     if (count == 0)
         return 0;
-    mpq_redis_script_begin(cmd, MPQ_SCRIPT_RENEW, 1);
+    mpq_redis_script_begin(cmd, MPQ_SCRIPT_RENEW, 1 + count);
     mpq_redis_cmd_key(cmd, redis->consumer.keys, "nodes", NULL);
+    for (size_t i = 0; i < count; i++)
+        mpq_redis_cmd_key(cmd, redis->consumer.keys, "run:", owners[i]);
     mpq_redis_cmd_u64(cmd, redis->consumer.lease_ms);
     for (size_t i = 0; i < count; i++)
         mpq_redis_cmd_str(cmd, owners[i]);

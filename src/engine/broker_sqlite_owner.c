@@ -215,11 +215,14 @@ static int list_envelopes(mpq_sqlite *db, int64_t owner, mpq_batch *out, mpq_err
     return out->bytes.failed ? mpq_error_set_memory(err) : 0;
 }
 
-static int retire(mpq_sqlite *db, int64_t dead, mpq_batch *out, mpq_error *err)
+/* `lease_max`: who was named keeps the end of its lease, so that those who know less about it don't find it before. */
+static int retire(mpq_sqlite *db, int64_t dead, int64_t lease_max, mpq_batch *out, mpq_error *err)
 {
     if (list_envelopes(db, dead, out, err) < 0)
         return -1;
-    return mpq_sqlite_run(db, NULL, out->count == 0 ? MPQ_SQL_OWNER_DROP : MPQ_SQL_OWNER_RETIRE, err, "i", dead);
+    if (out->count == 0)
+        return mpq_sqlite_run(db, NULL, MPQ_SQL_OWNER_DROP, err, "i", dead);
+    return mpq_sqlite_run(db, NULL, MPQ_SQL_OWNER_RETIRE, err, "ii", dead, lease_max);
 }
 
 /* 1 = our own lease has ended, so everybody's may have, while nobody could renew it. */
@@ -250,7 +253,7 @@ int mpq_sqlite_adopt(mpq_broker *head, const char *dead, mpq_batch *out, mpq_err
     }
     rc = find_dead(broker, dead, &owner, out, err);
     if (rc == 0)
-        rc = retire(&broker->db, owner, out, err);
+        rc = retire(&broker->db, owner, dead ? INT64_MAX : 0, out, err);
     rc = mpq_sqlite_finish(broker, &queue, rc, err);
     if (rc != 0)
         mpq_batch_clear(out);

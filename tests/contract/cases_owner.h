@@ -68,6 +68,28 @@ CASE(what_two_take_over_is_settled_once)
     CHECK_STR(counts("q"), "pushed 5, ready 0, delayed 1, running 2, failed 1, done 1");
 }
 
+/* Whoever names it may know which of its jobs were running; whoever only sees that a lease has ended does not. */
+CASE(who_is_retired_by_name_is_hidden_from_others_until_its_lease_ends)
+{
+    push_range(producer(), "q", 1, 2);
+    mpq_broker *a = consumer("q", "a:1", 600), *b = consumer("q", "b:1", LONG_LEASE_MS);
+    mpq_broker *c = consumer("q", "c:1", LONG_LEASE_MS);
+    CHECK_STR(take(a, 2), "1 2");
+    CHECK_STR(adopt(b, "a:1"), "a:1: 1 2");
+    CHECK_STR(adopt(c, NULL), "nobody");
+    CHECK_STR(settle_of(b, "a:1", give_back(1)), "");
+    CHECK_STR(adopt(c, NULL), "nobody");
+    CHECK(renew(c, "a:1") == 0);
+    pause_ms(700);
+    CHECK_STR(adopt(c, NULL), "a:1: 2");
+    CHECK(renew(b, "a:1") == 0);
+    CHECK_STR(adopt(b, NULL), "a:1: 2");
+    CHECK_STR(settle_of(c, "a:1", done(2)), "");
+    CHECK_STR(adopt(b, NULL), "nobody");
+    CHECK_STR(adopt(b, "a:1"), "nobody");
+    CHECK_STR(counts("q"), "pushed 2, ready 1, delayed 0, running 0, failed 0, done 1");
+}
+
 CASE(nobody_settles_for_an_owner_that_is_not_retired)
 {
     push_range(producer(), "q", 1, 5);
@@ -205,12 +227,13 @@ CASE(many_jobs_are_taken_over_in_chunks)
 CASE(what_one_owner_began_to_take_over_another_can_finish)
 {
     push_range(producer(), "q", 1, 150);
-    mpq_broker *a = consumer("q", "a:1", LONG_LEASE_MS), *b = consumer("q", "b:1", LONG_LEASE_MS);
+    mpq_broker *a = consumer("q", "a:1", 300), *b = consumer("q", "b:1", LONG_LEASE_MS);
     mpq_broker *c = consumer("q", "c:1", LONG_LEASE_MS);
     take(a, 150);
     adopt(b, "a:1");
     CHECK_INT(answer.count, 100);
     CHECK_INT(finish_answer_of(b, "a:1"), 0);
+    pause_ms(400);
     for (int i = 0; i < 5 && strcmp(adopt(c, NULL), "nobody") != 0; i++)
         CHECK_INT(finish_answer_of(c, "a:1"), 0);
     CHECK(resumed("q", "a:1", NULL) == NULL);
