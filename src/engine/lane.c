@@ -394,7 +394,7 @@ static bool dead_worker_waits(const mpq_lane *lane)
 static void maintain(mpq_lane *lane, uint64_t now)
 {
     mpq_error err;
-    if (dead_worker_waits(lane))
+    if (now >= lane->dead_at_ms && dead_worker_waits(lane))
         lane->renew_at_ms = now;
     if (lane->state != MPQ_LANE_UP || lane->flight_count > 0 || !maintenance_due(lane, now))
         return;

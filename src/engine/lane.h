@@ -81,6 +81,8 @@ typedef struct mpq_lane {
     uint64_t look_at_ms;        /* look again then in any case (sleep_seconds) */
     uint64_t renew_at_ms;       /* maintenance: renew the lease, take over from dead nodes */
     uint64_t adopt_at_ms;       /* not before: others may need as long as a lease to come back, too */
+    uint64_t take_until_ms;     /* no longer: this round of taking over, so that all else goes on meanwhile */
+    uint64_t dead_at_ms;        /* not before: dead workers that could not be taken over */
     uint64_t retry_at_ms;       /* DOWN: next attempt */
     uint64_t relieve_at_ms;     /* not before: give back what waits behind long jobs */
     uint32_t failures;          /* how often it went down without having been up for long */

@@ -6,7 +6,12 @@
 #include "crashpoint.h"
 #include "lane.h"
 
-enum { RENEW_MAX = 256 };
+enum {
+    RENEW_MAX = 256,
+    TAKE_OVER_MS = 100, /* for one round, and whatever the last request takes */
+    VAIN_MAX = 2,       /* the first time others may have been faster */
+    DEAD_AGAIN_MS = 500
+};
 
 /* What is known of the jobs of a dead owner. */
 typedef struct takeover {
@@ -50,14 +55,13 @@ static int decide(mpq_lane *lane, const takeover *from, mpq_error *err)
     return 0;
 }
 
-/* The jobs are settled where they lie. 0 = go on; 1 = others have done so meanwhile, or our lease is lost; -1. */
+/* The jobs are settled where they lie. 0, also when others have done so meanwhile: see batch.refused; 1 = our lease is
+ * lost; -1. */
 static int settle_listed(mpq_lane *lane, const takeover *from, mpq_error *err)
 {
     const mpq_broker_config *config = &lane->process->config->broker;
     char owner[MPQ_OWNER_MAX + 1];
     size_t count = lane->batch.count;
-    if (count == 0)
-        return 0;
     memcpy(owner, lane->batch.from, sizeof owner);
     if (decide(lane, from, err) < 0)
         return -1;
@@ -68,24 +72,45 @@ static int settle_listed(mpq_lane *lane, const takeover *from, mpq_error *err)
         return -1;
     MPQ_CRASH_POINT("dispatcher.adopt.settled");
     lane->empty = false;
-    if (lane->batch.lost || lane->batch.refused == count)
+    if (lane->batch.lost)
         return 1;
-    mpq_log_write(lane->process->log, MPQ_LEVEL_WARNING, "took over %zu jobs of queue \"%s\" from %s",
-                  count - lane->batch.refused, lane->config->name, owner);
+    if (lane->batch.refused < count)
+        mpq_log_write(lane->process->log, MPQ_LEVEL_WARNING, "took over %zu jobs of queue \"%s\" from %s",
+                      count - lane->batch.refused, lane->config->name, owner);
     return 0;
+}
+
+static bool time_is_up(const mpq_lane *lane)
+{
+    return mpq_clock_monotonic_ms() >= lane->take_until_ms;
+}
+
+/* The same where there is more to do: it goes on as soon as all else had its turn. */
+static bool out_of_time(mpq_lane *lane)
+{
+    if (!time_is_up(lane))
+        return false;
+    lane->renew_at_ms = mpq_clock_monotonic_ms();
+    return true;
 }
 
 /* 0 when nothing is left to take; 1 = look again in the next round; -1. */
 static int take_over(mpq_lane *lane, takeover *from, mpq_error *err)
 {
-    int rc;
+    int rc, vain = 0;
     while ((rc = lane->broker->ops->adopt(lane->broker, from->owner, &lane->batch, err)) == 0) {
         MPQ_CRASH_POINT("dispatcher.adopt.listed");
         complete_cause(from, &lane->batch);
-        rc = settle_listed(lane, from, err);
+        size_t count = lane->batch.count;
+        rc = count > 0 ? settle_listed(lane, from, err) : 0;
         mpq_lane_free_large_buffers(lane);
         if (rc != 0)
             return rc;
+        vain += count > 0 && lane->batch.refused >= count;
+        if (vain == VAIN_MAX)
+            return 1;
+        if (count > 0 ? out_of_time(lane) : time_is_up(lane))
+            return 1;
     }
     return rc < 0 ? -1 : lane->batch.lost;
 }
@@ -119,15 +144,22 @@ static size_t list_inherited(const mpq_lane *lane, mpq_id *running, size_t *runn
 static int take_from_owners(mpq_lane *lane, takeover *from, mpq_error *err)
 {
     mpq_board_file *file = lane->process->board.file;
-    const mpq_board_inherited *inherited = mpq_board_inheritance(file);
-    int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < file->inherited_count; i++) {
+    mpq_board_inherited *inherited = mpq_board_inheritance(file);
+    int left = 0;
+    for (uint32_t i = 0; i < file->inherited_count; i++) {
         if (strcmp(inherited[i].queue, lane->config->name) != 0 || !inherited[i].owner[0])
             continue;
+        if (out_of_time(lane))
+            return 1;
         from->owner = inherited[i].owner;
-        rc = take_over(lane, from, err);
+        int rc = take_over(lane, from, err);
+        if (rc < 0)
+            return -1;
+        if (rc == 0)
+            inherited[i].owner[0] = '\0'; /* the next round begins behind it */
+        left |= rc;
     }
-    return rc;
+    return left;
 }
 
 /* The next time we are killed nobody needs to know any more. */
@@ -172,6 +204,8 @@ static int take_dead_worker(mpq_lane *lane, mpq_board_worker *worker, mpq_error 
         from.running_count = worker->report_end == MPQ_END_INTERRUPTED ? 0 : 1;
     }
     int rc = worker->owner[0] ? take_over(lane, &from, err) : 0;
+    if (rc > 0)
+        lane->dead_at_ms = mpq_clock_monotonic_ms() + DEAD_AGAIN_MS;
     if (rc != 0)
         return rc;
     MPQ_CRASH_POINT("dispatcher.dead_worker.taken");
@@ -197,7 +231,7 @@ static int maintain_grab_workers(mpq_lane *lane, mpq_error *err)
         int32_t state = atomic_load(&worker->state);
         if (worker->queue != lane->index || state == MPQ_WORKER_EMPTY)
             continue;
-        if (state == MPQ_WORKER_DEAD && take_dead_worker(lane, worker, err) < 0)
+        if (state == MPQ_WORKER_DEAD && !out_of_time(lane) && take_dead_worker(lane, worker, err) < 0)
             return -1;
         if (state != MPQ_WORKER_DEAD && worker->owner[0])
             owners[count++] = worker->owner;
@@ -212,11 +246,12 @@ static int maintain_grab_workers(mpq_lane *lane, mpq_error *err)
 
 int mpq_lane_maintain(mpq_lane *lane, mpq_error *err)
 {
+    lane->take_until_ms = mpq_clock_monotonic_ms() + TAKE_OVER_MS;
     if (take_inherited(lane, err) < 0)
         return -1;
     if (lane->config->mode == MPQ_MODE_GRAB && maintain_grab_workers(lane, err) < 0)
         return -1;
-    if (mpq_clock_monotonic_ms() < lane->adopt_at_ms)
+    if (mpq_clock_monotonic_ms() < lane->adopt_at_ms || out_of_time(lane))
         return 0;
     takeover from = {.all_counted = true};
     from.cause =
