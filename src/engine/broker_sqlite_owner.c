@@ -1,6 +1,7 @@
 #include "broker_sqlite.h"
 
 #include "clock.h"
+#include "codec.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -199,30 +200,49 @@ static int find_dead(mpq_sqlite_broker *broker, const char *dead, int64_t *owner
     return 0;
 }
 
-static int list_envelopes(mpq_sqlite *db, int64_t owner, mpq_batch *out, mpq_error *err)
+/* What can't be settled by the id that is in it would be listed for ever. */
+static int list_one(mpq_sqlite_broker *broker, mpq_sqlite_queue *queue, int64_t owner, sqlite3_stmt *row,
+                    mpq_batch *out, mpq_error *err)
 {
-    sqlite3_stmt *statement = mpq_sqlite_bind(db, MPQ_SQL_RUNNING_ADOPT, err, "ii", owner, (int64_t)MPQ_ADOPT_MAX);
+    mpq_slice envelope = mpq_sqlite_column(row, 0), id = mpq_sqlite_column(row, 1);
+    int64_t job = sqlite3_column_int64(row, 2);
+    if (mpq_codec_looks_like_envelope(envelope) && id.len == MPQ_ID_BYTES &&
+        memcmp(envelope.data + MPQ_ENVELOPE_ID_OFFSET, id.data, MPQ_ID_BYTES) == 0) {
+        mpq_batch_append(out, envelope);
+        return out->bytes.failed ? mpq_error_set_memory(err) : 0;
+    }
+    out->garbage++;
+    queue->counts.running--;
+    if (mpq_sqlite_run(&broker->db, NULL, MPQ_SQL_RUNNING_END, err, "ibi", owner, id, job) < 0)
+        return -1;
+    return mpq_sqlite_add_failed(&broker->db, queue, job, err);
+}
+
+static int list_envelopes(mpq_sqlite_broker *broker, mpq_sqlite_queue *queue, int64_t owner, mpq_batch *out,
+                          mpq_error *err)
+{
+    mpq_sqlite *db = &broker->db;
+    sqlite3_stmt *row = mpq_sqlite_bind(db, MPQ_SQL_RUNNING_ADOPT, err, "ii", owner, (int64_t)MPQ_ADOPT_MAX);
     int rc;
-    while ((rc = mpq_sqlite_step(db, statement, err)) == 0) {
-        mpq_batch_append(out, mpq_sqlite_column(statement, 0));
-        if (out->bytes.len < ADOPT_BYTES && !out->bytes.failed)
+    while ((rc = mpq_sqlite_step(db, row, err)) == 0) {
+        rc = list_one(broker, queue, owner, row, out, err);
+        if (rc == 0 && out->bytes.len < ADOPT_BYTES)
             continue;
-        sqlite3_reset(statement);
+        sqlite3_reset(row);
         break;
     }
-    if (rc < 0)
-        return -1;
-    return out->bytes.failed ? mpq_error_set_memory(err) : 0;
+    return rc < 0 ? -1 : 0;
 }
 
 /* `lease_max`: who was named keeps the end of its lease, so that those who know less about it don't find it before. */
-static int retire(mpq_sqlite *db, int64_t dead, int64_t lease_max, mpq_batch *out, mpq_error *err)
+static int retire(mpq_sqlite_broker *broker, mpq_sqlite_queue *queue, int64_t dead, int64_t lease_max, mpq_batch *out,
+                  mpq_error *err)
 {
-    if (list_envelopes(db, dead, out, err) < 0)
+    if (list_envelopes(broker, queue, dead, out, err) < 0)
         return -1;
-    if (out->count == 0)
-        return mpq_sqlite_run(db, NULL, MPQ_SQL_OWNER_DROP, err, "i", dead);
-    return mpq_sqlite_run(db, NULL, MPQ_SQL_OWNER_RETIRE, err, "ii", dead, lease_max);
+    if (out->count == 0 && out->garbage == 0)
+        return mpq_sqlite_run(&broker->db, NULL, MPQ_SQL_OWNER_DROP, err, "i", dead);
+    return mpq_sqlite_run(&broker->db, NULL, MPQ_SQL_OWNER_RETIRE, err, "ii", dead, lease_max);
 }
 
 /* 1 = our own lease has ended, so everybody's may have, while nobody could renew it. */
@@ -253,7 +273,7 @@ int mpq_sqlite_adopt(mpq_broker *head, const char *dead, mpq_batch *out, mpq_err
     }
     rc = find_dead(broker, dead, &owner, out, err);
     if (rc == 0)
-        rc = retire(&broker->db, owner, dead ? INT64_MAX : 0, out, err);
+        rc = retire(broker, &queue, owner, dead ? INT64_MAX : 0, out, err);
     rc = mpq_sqlite_finish(broker, &queue, rc, err);
     if (rc != 0)
         mpq_batch_clear(out);

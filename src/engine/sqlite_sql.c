@@ -76,7 +76,7 @@ const char *const mpq_sqlite_texts[MPQ_SQL_COUNT] = {
     [MPQ_SQL_RUNNING_IDS] = "SELECT id FROM running WHERE owner = ?1 ORDER BY position",
     [MPQ_SQL_RUNNING_LIST] = "SELECT job FROM running WHERE owner = ?1 ORDER BY position",
     [MPQ_SQL_RUNNING_DROP] = "DELETE FROM running WHERE owner = ?1",
-    [MPQ_SQL_RUNNING_ADOPT] = "SELECT job.envelope FROM running JOIN job ON job.id = running.job"
+    [MPQ_SQL_RUNNING_ADOPT] = "SELECT job.envelope, running.id, job.id FROM running JOIN job ON job.id = running.job"
                               " WHERE running.owner = ?1 ORDER BY running.position LIMIT ?2",
     [MPQ_SQL_RUNNING_ANY] = "SELECT 1 FROM running WHERE owner = ?1 LIMIT 1",
     [MPQ_SQL_RUNNING_CLEAR_JOBS] = "DELETE FROM job WHERE id IN (SELECT running.job FROM owner JOIN running ON"

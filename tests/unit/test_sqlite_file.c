@@ -409,3 +409,21 @@ CASE(sqlite_loses_nothing_when_the_disk_is_full)
     CHECK_INT(c.ready + c.running + c.done, c.pushed);
     CHECK_INT(sql("SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
 }
+
+/* Whoever lists jobs of the dead reads their ids. */
+CASE(sqlite_damaged_jobs_of_a_dead_owner_become_failed_records)
+{
+    push_range(producer(), "q", 1, 4);
+    mpq_broker *a = consumer("q", "a:1", LONG_LEASE_MS), *b = consumer("q", "b:1", LONG_LEASE_MS);
+    CHECK_STR(take(a, 9), "1 2 3 4");
+    sql("UPDATE job SET envelope = x'4d51' WHERE id = 1");
+    sql("UPDATE running SET id = zeroblob(16) WHERE job = 2");
+    sql("UPDATE job SET envelope = x'' WHERE id = 4");
+    CHECK_STR(adopt(b, "a:1"), "a:1: 3, garbage 3");
+    CHECK_STR(counts("q"), "pushed 4, ready 0, delayed 0, running 1, failed 3, done 0");
+    CHECK_STR(failed_records(b, "q", 0), "[MQ] 2/0 []");
+    CHECK_INT(finish_answer_of(b, "a:1"), 0);
+    CHECK_STR(adopt(b, "a:1"), "nobody");
+    CHECK_INT(sql("SELECT count(*) FROM running"), 0);
+    CHECK_INT(sql("SELECT count(*) FROM owner"), 2 - 1);
+}
