@@ -71,8 +71,8 @@ int mpq_worker_start(mpq_worker *worker, mpq_process *process, uint32_t index, m
     worker->entry = &board->file->workers[index];
     worker->queue_index = worker->entry->queue;
     worker->queue = &process->config->queues[worker->queue_index];
-    worker->pid = getpid();
-    snprintf(worker->name, sizeof worker->name, "%s:%d", process->config->name, (int)worker->pid);
+    mpq_fork_mark_set(&worker->mark);
+    snprintf(worker->name, sizeof worker->name, "%s:%d", process->config->name, (int)worker->mark.pid);
     take_signals(worker);
     MPQ_CRASH_POINT("worker.start.before");
     if (process->host->worker_start(process->host->self, worker->queue_index, err) < 0)
@@ -185,7 +185,7 @@ enum mpq_end mpq_worker_run_job(mpq_worker *worker, const mpq_job *job, uint64_t
     begin_run(worker, job, started_us / 1000);
     MPQ_CRASH_POINT("worker.run.stamped");
     host->run_job(host->self, &run, &outcome);
-    if (getpid() != worker->pid)
+    if (mpq_fork_mark_is_copy(&worker->mark))
         _exit(outcome.end == MPQ_END_EXIT ? outcome.cause.code : 0); /* a process that the job has forked */
     MPQ_CRASH_POINT("worker.run.after");
     end_programs(worker, &outcome);

@@ -2,6 +2,7 @@
 #ifndef MPQ_WORKER_H
 #define MPQ_WORKER_H
 
+#include "fork_mark.h"
 #include "roles.h"
 
 #define MPQ_WORKER_STATUS_FATAL 70 /* EX_SOFTWARE: user code left the process unfit for another job */
@@ -11,7 +12,7 @@ typedef struct mpq_worker {
     mpq_board_worker *entry;
     const mpq_queue_config *queue;
     uint32_t queue_index;
-    pid_t pid;
+    mpq_fork_mark mark;
     char name[MPQ_SERVICE_NAME_MAX + 16]; /* "<service>:<pid>" */
     bool recycle;                         /* max_jobs or memory_limit reached */
 } mpq_worker;
