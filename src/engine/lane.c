@@ -380,21 +380,10 @@ static void arm_wait(mpq_lane *lane)
     MPQ_CRASH_POINT("dispatcher.wait.armed");
 }
 
-static bool dead_worker_waits(const mpq_lane *lane)
-{
-    if (lane->config->mode != MPQ_MODE_GRAB)
-        return false;
-    mpq_board_file *board = lane->process->board.file;
-    for (uint32_t i = 0; i < board->worker_capacity; i++)
-        if (board->workers[i].queue == lane->index && atomic_load(&board->workers[i].state) == MPQ_WORKER_DEAD)
-            return true;
-    return false;
-}
-
 static void maintain(mpq_lane *lane, uint64_t now)
 {
     mpq_error err;
-    if (now >= lane->dead_at_ms && dead_worker_waits(lane))
+    if (now >= lane->dead_at_ms && mpq_lane_has_dead_worker(lane))
         lane->renew_at_ms = now;
     if (lane->state != MPQ_LANE_UP || lane->flight_count > 0 || !maintenance_due(lane, now))
         return;
@@ -496,7 +485,8 @@ bool mpq_lane_sleep(mpq_lane *lane, uint64_t now, uint64_t *next_at_ms)
 bool mpq_lane_settled(const mpq_lane *lane)
 {
     return lane->state == MPQ_LANE_CLOSED ||
-           (lane->pending_count == 0 && !lane->extras.head && lane->flight_count == 0);
+           (lane->pending_count == 0 && !lane->extras.head && lane->flight_count == 0 &&
+            !mpq_lane_has_dead_worker(lane) && !mpq_lane_has_inherited(lane));
 }
 
 int mpq_lane_detach(mpq_lane *lane, mpq_error *err)

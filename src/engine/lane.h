@@ -115,7 +115,8 @@ void mpq_lane_woken(mpq_lane *lane);
 /* True when the lane may sleep until next_at_ms (monotonic, out) or an event. */
 bool mpq_lane_sleep(mpq_lane *lane, uint64_t now_ms, uint64_t *next_at_ms);
 
-/* Nothing finished is unsettled: after stopping == 2 the lane can be closed. */
+/* Nothing finished is unsettled, nor what the dead have left that nobody knows more of: after stopping == 2 the lane
+ * can be closed. */
 bool mpq_lane_settled(const mpq_lane *lane);
 /* Hands everything back and gives the lease up. -1 when the broker can't be reached. */
 int mpq_lane_detach(mpq_lane *lane, mpq_error *err);
@@ -137,6 +138,9 @@ void mpq_lane_down(mpq_lane *lane, const mpq_error *why);
 /* Renews the leases of grab workers and settles the jobs of dead owners: at once of those known to be dead, and of
  * those whose lease has ended when we have been attached for as long as a lease. Only with no exchange under way. */
 int mpq_lane_maintain(mpq_lane *lane, mpq_error *err);
+/* There are grab workers that died, or jobs of a service that was killed, and they are not settled yet. */
+bool mpq_lane_has_dead_worker(const mpq_lane *lane);
+bool mpq_lane_has_inherited(const mpq_lane *lane);
 
 /* -- lane_settle.c: from outcomes to settlements ---------------------------------------------------------------------
  */

@@ -124,21 +124,26 @@ static mpq_cause lost_cause(mpq_lane *lane, enum mpq_end end, const char *messag
     return cause;
 }
 
-/* Counts those of the lane's queue that are not settled; `running` gets the jobs that were being run. */
-static size_t list_inherited(const mpq_lane *lane, mpq_id *running, size_t *running_count)
+/* Whatever was being run; returns how many. */
+static size_t list_running(const mpq_lane *lane, mpq_id running[MPQ_INHERITED_MAX])
 {
     mpq_board_file *file = lane->process->board.file;
     const mpq_board_inherited *inherited = mpq_board_inheritance(file);
     size_t count = 0;
-    *running_count = 0;
-    for (uint32_t i = 0; i < file->inherited_count; i++) {
-        if (strcmp(inherited[i].queue, lane->config->name) != 0)
-            continue;
-        count++;
-        if (inherited[i].running)
-            running[(*running_count)++] = inherited[i].job;
-    }
+    for (uint32_t i = 0; i < file->inherited_count; i++)
+        if (inherited[i].running && strcmp(inherited[i].queue, lane->config->name) == 0)
+            running[count++] = inherited[i].job;
     return count;
+}
+
+bool mpq_lane_has_inherited(const mpq_lane *lane)
+{
+    mpq_board_file *file = lane->process->board.file;
+    const mpq_board_inherited *inherited = mpq_board_inheritance(file);
+    for (uint32_t i = 0; i < file->inherited_count; i++)
+        if (strcmp(inherited[i].queue, lane->config->name) == 0)
+            return true;
+    return false;
 }
 
 static int take_from_owners(mpq_lane *lane, takeover *from, mpq_error *err)
@@ -178,9 +183,10 @@ static int take_inherited(mpq_lane *lane, mpq_error *err)
 {
     takeover from = {.cause = lost_cause(lane, MPQ_END_SERVICE_LOST, "the whole service was killed under the job")};
     mpq_id running[MPQ_INHERITED_MAX];
-    if (list_inherited(lane, running, &from.running_count) == 0)
+    if (!mpq_lane_has_inherited(lane))
         return 0;
     from.running = running;
+    from.running_count = list_running(lane, running);
     MPQ_CRASH_POINT("dispatcher.inherited.read");
     int rc = take_from_owners(lane, &from, err);
     if (rc != 0)
@@ -214,6 +220,17 @@ static int take_dead_worker(mpq_lane *lane, mpq_board_worker *worker, mpq_error 
     MPQ_CRASH_POINT("dispatcher.dead_worker.forgotten");
     atomic_store(&worker->state, MPQ_WORKER_EMPTY);
     return 0;
+}
+
+bool mpq_lane_has_dead_worker(const mpq_lane *lane)
+{
+    if (lane->config->mode != MPQ_MODE_GRAB)
+        return false;
+    mpq_board_file *board = lane->process->board.file;
+    for (uint32_t i = 0; i < board->worker_capacity; i++)
+        if (board->workers[i].queue == lane->index && atomic_load(&board->workers[i].state) == MPQ_WORKER_DEAD)
+            return true;
+    return false;
 }
 
 static int renew(mpq_lane *lane, const char *const *owners, size_t count, mpq_error *err)

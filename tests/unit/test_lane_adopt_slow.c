@@ -86,6 +86,29 @@ static void die_with_a_job(lane_rig *rig, const char *owner, uint32_t lease_ms)
     mpq_buf_fini(&held);
 }
 
+/* One for each worker on the board. */
+static void let_all_die(lane_rig *rig, enum mpq_worker_state state)
+{
+    for (uint32_t i = 0; i < DEAD && !test_failed(); i++) {
+        mpq_board_worker *worker = &rig->process.board.file->workers[i];
+        snprintf(worker->owner, sizeof worker->owner, "dead:%u", i);
+        die_with_a_job(rig, worker->owner, 60000);
+        atomic_store(&worker->state, state);
+    }
+}
+
+static void stop(lane_rig *rig)
+{
+    atomic_store(&rig->process.board.shared->stopping, 2);
+    store.slow_ms = SLOW_MS;
+    open_lane(rig);
+    lane_rig_pump(rig, 1);
+    for (int i = 0; i < 1000 && !mpq_lane_settled(rig->lane); i++)
+        lane_rig_pump(rig, 1);
+    CHECK_INT(mpq_lane_detach(rig->lane, &rig->err), 0);
+    CHECK_INT(lane_rig_counts(rig).ready, DEAD);
+}
+
 /* All jobs are run, soon, and no call takes long. */
 static void run_all(lane_rig *rig, uint64_t limit_ms)
 {
@@ -125,11 +148,7 @@ TEST(lane_goes_on_while_it_takes_over_what_was_inherited)
 {
     lane_rig rig;
     open_rig(&rig, DEAD);
-    mpq_board_file *board = rig.process.board.file;
-    for (uint32_t i = 0; i < DEAD; i++) {
-        snprintf(board->workers[i].owner, sizeof board->workers[i].owner, "dead:%u", i);
-        die_with_a_job(&rig, board->workers[i].owner, 60000);
-    }
+    let_all_die(&rig, MPQ_WORKER_IDLE);
     lane_rig_reopen_board(&rig);
     store.slow_ms = SLOW_MS;
     open_lane(&rig);
@@ -177,5 +196,26 @@ TEST(lane_does_not_spin_when_a_dead_worker_can_not_be_taken_over)
     }
     CHECK_INT(atomic_load(&worker->state), MPQ_WORKER_EMPTY);
     CHECK_INT(lane_rig_counts(&rig).ready, 1);
+    lane_rig_close(&rig);
+}
+
+/* Else what they held would wait for the end of their leases, and count as lost with the node. */
+TEST(lane_is_not_settled_as_long_as_dead_workers_are_not)
+{
+    lane_rig rig;
+    open_rig(&rig, DEAD);
+    rig.queue.mode = MPQ_MODE_GRAB;
+    let_all_die(&rig, MPQ_WORKER_DEAD);
+    stop(&rig);
+    lane_rig_close(&rig);
+}
+
+TEST(lane_is_not_settled_as_long_as_what_it_inherited_is_not)
+{
+    lane_rig rig;
+    open_rig(&rig, DEAD);
+    let_all_die(&rig, MPQ_WORKER_IDLE);
+    lane_rig_reopen_board(&rig);
+    stop(&rig);
     lane_rig_close(&rig);
 }
