@@ -18,11 +18,6 @@ enum {
     FLUSH_AFTER_MS = 5 /* results wait at most this long while the ring is full enough not to wake us */
 };
 
-static bool stopping(const mpq_lane *lane)
-{
-    return atomic_load(&lane->process->board.shared->stopping) != 0;
-}
-
 int mpq_lane_open(mpq_process *process, uint32_t index, mpq_lane *lane, mpq_error *err)
 {
     memset(lane, 0, sizeof *lane);
@@ -63,54 +58,6 @@ void mpq_lane_close(mpq_lane *lane)
 }
 
 /* -- towards the workers -------------------------------------------------------------------------------------- */
-
-/* false: no room in the ring now. */
-static bool post(mpq_lane *lane, mpq_slice envelope)
-{
-    mpq_job job;
-    mpq_error err;
-    if (mpq_codec_decode(envelope, &job, &err) < 0) {
-        mpq_lane_fail_damaged(lane, envelope, err.text);
-        return true;
-    }
-    if (envelope.len > mpq_ring_largest(lane->ring)) {
-        mpq_error_set(&err, MPQ_ERROR_PAYLOAD, "%zu bytes are more than this service takes, raise max_payload",
-                      envelope.len);
-        mpq_lane_fail_damaged(lane, envelope, err.text);
-        return true;
-    }
-    return mpq_ring_post(lane->feeder, envelope, atomic_load(&lane->board->epoch), mpq_clock_wall_ms()) == 0;
-}
-
-static void post_overflow(mpq_lane *lane)
-{
-    while (lane->overflow_at < lane->overflow.count) {
-        mpq_slice envelope = mpq_batch_envelope(&lane->overflow, lane->overflow_at);
-        if (stopping(lane)) {
-            mpq_id id = mpq_codec_id(envelope);
-            mpq_lane_return(lane, &id);
-        } else if (!post(lane, envelope)) {
-            return;
-        }
-        lane->overflow_at++;
-    }
-    mpq_batch_clear(&lane->overflow);
-    lane->overflow_at = 0;
-}
-
-/* Jobs that find no room wait in private memory; should it run out too, they stay held under our name. */
-static void post_batch(mpq_lane *lane)
-{
-    for (size_t i = 0; i < lane->batch.count; i++) {
-        mpq_slice envelope = mpq_batch_envelope(&lane->batch, i);
-        if (lane->overflow.count > 0 || !post(lane, envelope))
-            mpq_batch_append(&lane->overflow, envelope);
-        MPQ_CRASH_POINT("dispatcher.post.between");
-    }
-    MPQ_CRASH_POINT("dispatcher.post.done");
-    lane->forgetful |= lane->overflow.bytes.failed;
-    post_overflow(lane);
-}
 
 /* It is busy with what jobs have left behind. The manager sets that a limit, once it has been told. */
 static bool is_aside(const mpq_lane *lane, const mpq_board_worker *worker, uint64_t now, uint64_t *since)
@@ -159,7 +106,7 @@ static uint32_t coming(const mpq_lane *lane)
 
 static uint32_t wanted(const mpq_lane *lane)
 {
-    if (stopping(lane) || lane->config->mode == MPQ_MODE_GRAB || lane->overflow.count > 0)
+    if (mpq_lane_is_stopping(lane) || lane->config->mode == MPQ_MODE_GRAB || lane->overflow.count > 0)
         return 0;
     uint32_t on_the_way = coming(lane);
     uint32_t have = mpq_ring_ready(lane->ring) + on_the_way;
@@ -293,7 +240,7 @@ static void accept_answer(mpq_lane *lane)
     if (batch->next_due_ms > 0)
         lane->due_at_ms = mpq_clock_monotonic_ms() + (uint64_t)batch->next_due_ms;
     MPQ_CRASH_POINT("dispatcher.receive.before_post");
-    post_batch(lane);
+    mpq_lane_post_batch(lane);
 }
 
 static void receive_answers(mpq_lane *lane)
@@ -329,7 +276,7 @@ static bool look_due(const mpq_lane *lane, uint64_t now)
  * us. While one exchange is under way that is when a second one is worth its while. */
 static uint32_t low_water(const mpq_lane *lane)
 {
-    if (stopping(lane))
+    if (mpq_lane_is_stopping(lane))
         return UINT32_MAX;
     if (lane->flight_count == 0)
         return lane->target / 2;
@@ -360,7 +307,7 @@ static bool wants_send(const mpq_lane *lane, uint64_t now)
 static void relieve(mpq_lane *lane, uint64_t now)
 {
     bool stuck = lane->idle == 0 && lane->workers > 0 && lane->youngest_running_us >= LONG_JOB_US;
-    if (stopping(lane) || lane->workers == 0 ||
+    if (mpq_lane_is_stopping(lane) || lane->workers == 0 ||
         (stuck && now >= lane->relieve_at_ms && mpq_ring_ready(lane->ring) > lane->target)) {
         mpq_lane_withdraw(lane);
         lane->relieve_at_ms = now + RELIEVE_EVERY_MS;
@@ -415,7 +362,7 @@ void mpq_lane_pump(mpq_lane *lane)
         mpq_lane_down(lane, &err);
     collect_finished(lane);
     receive_answers(lane);
-    post_overflow(lane);
+    mpq_lane_post_overflow(lane);
     count_workers(lane);
     relieve(lane, now);
     maintain(lane, now);
@@ -443,7 +390,7 @@ void mpq_lane_woken(mpq_lane *lane)
     lane->empty = false;
     for (int i = 0; i < MPQ_LANE_FLIGHTS; i++)
         lane->flights[i].outdated = true;
-    post_batch(lane);
+    mpq_lane_post_batch(lane);
     MPQ_CRASH_POINT("dispatcher.wait.posted");
 }
 

@@ -121,6 +121,15 @@ bool mpq_lane_settled(const mpq_lane *lane);
 /* Hands everything back and gives the lease up. -1 when the broker can't be reached. */
 int mpq_lane_detach(mpq_lane *lane, mpq_error *err);
 
+/* -- lane_post.c: jobs into the ring ------------------------------------------------------------------------------ */
+
+/* The service stops: nothing is reserved any more, and what no worker has yet goes back. */
+bool mpq_lane_is_stopping(const mpq_lane *lane);
+/* The jobs of lane->batch; those that find no room wait in lane->overflow. */
+void mpq_lane_post_batch(mpq_lane *lane);
+/* As many of lane->overflow as there is room for now. */
+void mpq_lane_post_overflow(mpq_lane *lane);
+
 /* -- lane_attach.c: who owns what --------------------------------------------------------------------------------- */
 
 /* Connects and registers the owner name of the board's epoch, or resumes it; matches the ring with what the broker says
