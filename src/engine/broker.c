@@ -89,6 +89,18 @@ void mpq_batch_append(mpq_batch *batch, mpq_slice envelope)
         batch->offsets[batch->count++] = offset;
 }
 
+void mpq_batch_prepend(mpq_batch *batch, mpq_slice envelope)
+{
+    mpq_batch_append(batch, envelope);
+    if (batch->bytes.failed)
+        return;
+    memmove(batch->bytes.data + envelope.len, batch->bytes.data, batch->bytes.len - envelope.len);
+    memcpy(batch->bytes.data, envelope.data, envelope.len);
+    for (size_t i = batch->count - 1; i > 0; i--)
+        batch->offsets[i] = batch->offsets[i - 1] + envelope.len;
+    batch->offsets[0] = 0;
+}
+
 mpq_slice mpq_batch_envelope(const mpq_batch *batch, size_t index)
 {
     size_t start = batch->offsets[index];

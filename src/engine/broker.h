@@ -84,7 +84,8 @@ typedef struct mpq_batch {
 void mpq_batch_init(mpq_batch *batch);
 void mpq_batch_fini(mpq_batch *batch);
 void mpq_batch_clear(mpq_batch *batch);
-void mpq_batch_append(mpq_batch *batch, mpq_slice envelope); /* bytes.failed on out of memory */
+void mpq_batch_append(mpq_batch *batch, mpq_slice envelope);  /* bytes.failed on out of memory */
+void mpq_batch_prepend(mpq_batch *batch, mpq_slice envelope); /* the same; not a slice of its own */
 mpq_slice mpq_batch_envelope(const mpq_batch *batch, size_t index);
 
 typedef struct mpq_counts {
@@ -136,7 +137,8 @@ typedef struct mpq_broker_ops {
     /* Settles, promotes what is due, reserves, renews the lease; all in one step. Answers come in the order of sending;
      * at most 2 may be outstanding. The settles' envelopes are borrowed until send returns. */
     int (*send)(mpq_broker *broker, const mpq_exchange *exchange, mpq_error *err);
-    /* 0 = `out` holds the answer, 1 = none yet (wait for the descriptor), -1 = failed: all outstanding exchanges may or
+    /* 0 = `out` holds the answer (while waiting is armed perhaps one job more than wanted: what a hint had delivered
+     * before comes first), 1 = none yet (wait for the descriptor), -1 = failed: all outstanding exchanges may or
      * may not have happened; attach with RESUME before anything else. A server that is silent for longer than
      * read_timeout_ms has failed: ask again after that time. */
     int (*receive)(mpq_broker *broker, mpq_batch *out, mpq_error *err);

@@ -95,6 +95,8 @@ int mpq_redis_read_news(mpq_redis *redis, mpq_error *err);
 int mpq_redis_claim(mpq_redis *redis, mpq_error *err);
 /* Sends BLMOVE. */
 int mpq_redis_block(mpq_redis *redis, mpq_error *err);
+/* What BLMOVE has delivered by now was ready before what this answer brings, and goes ahead of it. */
+int mpq_redis_put_delivered_first(mpq_redis *redis, mpq_batch *out, mpq_error *err);
 bool mpq_redis_has_news(const mpq_redis_consumer *consumer);
 /* Appends the array's elements from `first` on; false when one is no envelope or there are more than `max`. */
 bool mpq_redis_take_envelopes(const redisReply *reply, size_t first, size_t max, mpq_batch *out);

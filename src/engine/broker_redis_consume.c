@@ -288,6 +288,8 @@ static int receive(mpq_redis *redis, mpq_batch *out, mpq_error *err)
     int rc = land_claims(redis, err);
     if (rc == 0)
         rc = land(redis, out, err);
+    if (rc == 0)
+        rc = mpq_redis_put_delivered_first(redis, out, err);
     if (rc != 0)
         return rc;
     if (consumer->armed)

@@ -223,6 +223,19 @@ static int collect_blocked(mpq_redis *redis, mpq_batch *out, mpq_error *err)
     return rc;
 }
 
+int mpq_redis_put_delivered_first(mpq_redis *redis, mpq_batch *out, mpq_error *err)
+{
+    mpq_batch delivered;
+    if (!redis->consumer.blocked || out->count == 0)
+        return 0;
+    mpq_batch_init(&delivered);
+    int rc = collect_blocked(redis, &delivered, err);
+    if (delivered.count > 0)
+        mpq_batch_prepend(out, mpq_batch_envelope(&delivered, 0));
+    mpq_batch_fini(&delivered);
+    return rc < 0 ? -1 : out->bytes.failed ? mpq_error_set_memory(err) : 0;
+}
+
 static int collect(mpq_redis *redis, mpq_batch *out, mpq_error *err)
 {
     mpq_redis_consumer *consumer = &redis->consumer;

@@ -246,6 +246,25 @@ TEST(a_job_delivered_while_exchanges_are_under_way_is_claimed)
     CHECK_INT(held, 0);
 }
 
+TEST(a_delivered_job_comes_before_those_of_a_later_exchange)
+{
+    NEED_SERVER(NULL);
+    size_t held = 0;
+    mpq_broker *p = handle(), *a = consumer("a:1", LEASE_MS);
+    CHECK(a->ops->wait_arm(a, &error) == 0);
+    usleep(50000);
+    for (uint32_t i = 1; i <= 3; i++)
+        CHECK(push(p, i) == 0);
+    CHECK_INT(take(a, 2), 3);
+    for (uint32_t i = 1; i <= 3; i++)
+        CHECK_INT(number_at(i - 1), i);
+    CHECK(push(p, 4) == 0); /* still armed */
+    CHECK_INT(collect(a, 2000), 0);
+    CHECK_INT(number_at(0), 4);
+    CHECK_INT(attach(a, "a:1", LEASE_MS, MPQ_ATTACH_RESUME, &held), 0);
+    CHECK_INT(held, 4);
+}
+
 TEST(a_job_that_came_while_the_node_was_frozen_is_not_given_out)
 {
     NEED_SERVER(NULL);
