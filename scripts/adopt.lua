@@ -1,10 +1,11 @@
 -- Retires an owner whose lease has ended and lists jobs it held, and sweeps what late BLMOVEs left in retired stages.
--- They stay there until exchange.lua settles them.
--- KEYS: run, ready, nodes, retired, failed, stats
--- ARGV: token, own name, name of the dead owner or '', prefix of the queue's keys, most jobs, most bytes
--- Answers LOST, STALE, NOBODY, or {name of the dead owner, garbage, envelopes...}
+-- They stay there until exchange.lua settles them. Whoever looks for no owner by name renews its own lease.
+-- KEYS: run, ready, nodes, retired, failed, stats, delayed
+-- ARGV: token, own name, name of the dead owner or '', prefix of the queue's keys, most jobs, most bytes, lease ms
+-- Answers LOST, STALE, ENDED (our own lease has), NOBODY, {name of the dead owner, garbage, envelopes...}, or when nobody
+-- was named and nobody is dead {in how many ms somebody may be, until the earliest job is due}, -1 = not known, none
 local call, byte, sub = redis.call, string.byte, string.sub
-local run, ready, nodes, retired, failed, stats = unpack(KEYS)
+local run, ready, nodes, retired, failed, stats, delayed = unpack(KEYS)
 local me, dead, prefix, most, most_bytes = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local token = call('HGET', run, '_meta')
 if token ~= ARGV[1] then
@@ -32,17 +33,37 @@ for first = 1, #names, 1000 do
         end
     end
 end
-call('ZREMRANGEBYSCORE', retired, '-inf', now - 3600000)
+if #names > 0 then
+    call('ZREMRANGEBYSCORE', retired, '-inf', now - 3600000)
+end
+
+-- When the next lease of another owner ends. A BLMOVE that was under way when its owner ended may fill the stage for as
+-- long as it blocks: meanwhile the stages are swept often.
+local function look_in(ends)
+    local newest = names[#names] and tonumber(call('ZSCORE', retired, names[#names]) or '0') or 0
+    local soon = now - newest < 20000 and 500 or -1
+    if ends and (soon < 0 or ends - now < soon) then
+        return ends - now
+    end
+    return soon
+end
 
 -- Where our own lease has ended, too, the store was away, and nobody's ended lease says that its owner is dead.
 local named = dead ~= ''
 if not named then
     if tonumber(call('ZSCORE', nodes, me) or '0') <= now then
-        return {ok = 'NOBODY'}
+        return {ok = 'ENDED'}
     end
-    dead = call('ZRANGEBYSCORE', nodes, '-inf', now, 'LIMIT', 0, 1)[1]
-end
-if not dead or dead == me or not call('ZSCORE', nodes, dead) then
+    call('ZADD', nodes, 'XX', string.format('%.0f', now + tonumber(ARGV[7])), me)
+    local first = call('ZRANGE', nodes, 0, 1, 'WITHSCORES')
+    local at = first[1] == me and 3 or 1
+    local ends = first[at] and tonumber(first[at + 1])
+    if not ends or ends > now then
+        local due = call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
+        return {look_in(ends), due and math.max(0, tonumber(due) - now) or -1}
+    end
+    dead = first[at]
+elseif dead == me or not call('ZSCORE', nodes, dead) then
     return {ok = 'NOBODY'}
 end
 

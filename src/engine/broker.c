@@ -46,7 +46,7 @@ void mpq_broker_close(mpq_broker *broker)
 void mpq_batch_init(mpq_batch *batch)
 {
     memset(batch, 0, sizeof *batch);
-    batch->next_due_ms = -1;
+    batch->next_due_ms = batch->look_in_ms = -1;
 }
 
 void mpq_batch_fini(mpq_batch *batch)
@@ -66,6 +66,8 @@ void mpq_batch_clear(mpq_batch *batch)
     batch->next_due_ms = -1;
     batch->ready = 0;
     batch->from[0] = '\0';
+    batch->ended = false;
+    batch->look_in_ms = -1;
 }
 
 static bool grow_offsets(mpq_batch *batch)

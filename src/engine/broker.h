@@ -25,6 +25,7 @@
 #define MPQ_OWNER_MAX 160
 #define MPQ_EXCHANGE_MAX 256 /* settles, and jobs wanted, in one exchange */
 #define MPQ_ADOPT_MAX 100    /* jobs taken over in one call */
+#define MPQ_LOOK_MS 5000     /* who waits and is told of everything looks this often all the same */
 
 typedef struct mpq_broker mpq_broker;
 
@@ -79,6 +80,8 @@ typedef struct mpq_batch {
     int64_t next_due_ms; /* until the earliest delayed job is due; 0 = more is due or ready already, -1 = none known */
     uint64_t ready;      /* jobs still waiting in `ready` after this call, as far as known */
     char from[MPQ_OWNER_MAX + 1]; /* adopt: whose jobs these are */
+    bool ended;                   /* adopt: our own lease has, so nobody was looked for */
+    int64_t look_in_ms;           /* adopt found nobody: another look may find somebody then; -1 = not known */
 } mpq_batch;
 
 void mpq_batch_init(mpq_batch *batch);
@@ -161,10 +164,11 @@ typedef struct mpq_broker_ops {
      * of `dead` whatever its lease says, or of any other owner whose lease has ended when `dead` is NULL (of none as
      * long as the handle's own lease has ended as well: then the store was away, and that says nothing about others).
      * Retiring an owner by its name does not end its lease: until it ends, only who names it is told of its jobs, and
-     * so nobody settles them who knows less about them. 0 = out->from names it (count may be 0), 1 = nobody. The jobs
-     * stay where they are until an exchange with out->from as its `dead` has settled them: whoever dies on the way, or
-     * does not hear an answer, leaves nothing half done. Settle what was listed and call again, until 1. Jobs that were
-     * staged for it but never delivered go back to the head by themselves. */
+     * so nobody settles them who knows less about them. A look with `dead` NULL renews the handle's own lease, unless
+     * that has ended. 0 = out->from names it (count may be 0), 1 = nobody: see out->look_in_ms and next_due_ms. The
+     * jobs stay where they are until an exchange with out->from as its `dead` has settled them: whoever dies on the
+     * way, or does not hear an answer, leaves nothing half done. Settle what was listed and call again, until 1. Jobs
+     * that were staged for it but never delivered go back to the head by themselves. */
     int (*adopt)(mpq_broker *broker, const char *dead, mpq_batch *out, mpq_error *err);
 } mpq_broker_ops;
 
@@ -172,6 +176,7 @@ typedef struct mpq_broker_ops {
 struct mpq_broker {
     const mpq_broker_ops *ops;
     long opened_by; /* pid: a handle never crosses a fork, see forget */
+    bool blind;     /* armed, but nothing may tell when a job is ready: look now and then */
 };
 
 extern const mpq_broker_ops mpq_broker_redis;

@@ -399,12 +399,33 @@ static mpq_memory_owner *find_dead(const mpq_memory_queue *queue, const mpq_memo
         mpq_memory_owner *owner = mpq_memory_queue_owner(queue, dead);
         return owner == us ? NULL : owner;
     }
-    if (us->lease_until_ms <= now_ms)
-        return NULL;
     for (mpq_memory_owner *owner = queue->owners; owner; owner = owner->next)
         if (owner != us && owner->lease_until_ms <= now_ms)
             return owner;
     return NULL;
+}
+
+static int64_t until_next_end(const mpq_memory_queue *queue, const mpq_memory_owner *us, uint64_t now_ms)
+{
+    uint64_t next_ms = UINT64_MAX;
+    for (const mpq_memory_owner *owner = queue->owners; owner; owner = owner->next)
+        if (owner != us && owner->lease_until_ms < next_ms)
+            next_ms = owner->lease_until_ms;
+    if (next_ms == UINT64_MAX)
+        return -1;
+    return next_ms > now_ms ? (int64_t)(next_ms - now_ms) : 0;
+}
+
+/* Who looks for nobody by name renews its own lease; 1 = that has ended. */
+static int look(memory_broker *self, mpq_memory_owner *us, mpq_batch *out)
+{
+    uint64_t now_ms = mpq_clock_monotonic_ms();
+    out->ended = us->lease_until_ms <= now_ms;
+    if (out->ended)
+        return 1;
+    us->lease_until_ms = now_ms + self->lease_ms;
+    out->look_in_ms = until_next_end(self->queue, us, now_ms);
+    return 0;
 }
 
 static int adopt(mpq_broker *broker, const char *dead, mpq_batch *out, mpq_error *err)
@@ -415,6 +436,8 @@ static int adopt(mpq_broker *broker, const char *dead, mpq_batch *out, mpq_error
         return -1;
     mpq_memory_owner *us = ourselves(self);
     out->lost = !us;
+    if (us && !dead && look(self, us, out) > 0)
+        return 1;
     mpq_memory_owner *owner = us ? find_dead(self->queue, us, dead) : NULL;
     if (!owner)
         return 1;

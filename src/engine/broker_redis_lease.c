@@ -186,29 +186,42 @@ static void write_adopt(mpq_redis *redis, const char *dead)
 {
     mpq_redis_consumer *consumer = &redis->consumer;
     mpq_redis_cmd *cmd = &redis->cmd;
-    mpq_redis_script_begin(cmd, MPQ_SCRIPT_ADOPT, 6);
+    mpq_redis_script_begin(cmd, MPQ_SCRIPT_ADOPT, 7);
     mpq_redis_cmd_key(cmd, consumer->keys, "run:", consumer->owner);
     mpq_redis_cmd_key(cmd, consumer->keys, "ready", NULL);
     mpq_redis_cmd_key(cmd, consumer->keys, "nodes", NULL);
     mpq_redis_cmd_key(cmd, consumer->keys, "retired", NULL);
     mpq_redis_cmd_key(cmd, consumer->keys, "failed", NULL);
     mpq_redis_cmd_key(cmd, consumer->keys, "stats", NULL);
+    mpq_redis_cmd_key(cmd, consumer->keys, "delayed", NULL);
     mpq_redis_cmd_bytes(cmd, consumer->token, consumer->token_len);
     mpq_redis_cmd_str(cmd, consumer->owner);
     mpq_redis_cmd_str(cmd, dead ? dead : "");
     mpq_redis_cmd_str(cmd, consumer->keys);
     mpq_redis_cmd_u64(cmd, MPQ_ADOPT_MAX);
     mpq_redis_cmd_u64(cmd, ADOPT_BYTES);
+    mpq_redis_cmd_u64(cmd, consumer->lease_ms);
+}
+
+/* {look in, due in}: false when it is something else. */
+static bool accept_outlook(const redisReply *reply, mpq_batch *out)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_INTEGER ||
+        reply->element[1]->type != REDIS_REPLY_INTEGER)
+        return false;
+    out->look_in_ms = reply->element[0]->integer < 0 ? -1 : reply->element[0]->integer;
+    out->next_due_ms = reply->element[1]->integer < 0 ? -1 : reply->element[1]->integer;
+    return true;
 }
 
 static int accept_adopted(mpq_redis *redis, const redisReply *reply, mpq_batch *out, mpq_error *err)
 {
     if (mpq_redis_is_status(reply, "NOBODY"))
         return 1;
-    if (mpq_redis_is_status(reply, "LOST")) {
-        out->lost = true;
+    out->lost = mpq_redis_is_status(reply, "LOST");
+    out->ended = mpq_redis_is_status(reply, "ENDED");
+    if (out->lost || out->ended || accept_outlook(reply, out))
         return 1;
-    }
     if (mpq_redis_is_status(reply, "STALE"))
         return mpq_redis_stale(redis, err);
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2 || reply->element[1]->type != REDIS_REPLY_INTEGER)
@@ -234,11 +247,14 @@ int mpq_redis_adopt(mpq_broker *broker, const char *dead, mpq_batch *out, mpq_er
     if (dead && !*dead)
         return 1;
     write_adopt(redis, dead);
+    uint64_t asked_at_ms = mpq_clock_monotonic_ms();
     int rc = mpq_redis_ask(redis, MPQ_SCRIPT_ADOPT, false, &reply, err);
     if (rc == 0) {
         rc = accept_adopted(redis, reply, out, err);
         freeReplyObject(reply);
     }
+    if (rc >= 0 && !dead && !out->lost && !out->ended)
+        redis->consumer.renewed_at_ms = asked_at_ms;
     if (rc < 0) {
         mpq_batch_clear(out);
         mpq_redis_consumer_drop(redis);

@@ -115,6 +115,7 @@ int mpq_redis_block(mpq_redis *redis, mpq_error *err)
     if (mpq_redis_conn_write(&consumer->wait, "wait", mpq_redis_cmd_end(cmd), mpq_redis_deadline(redis), err) < 0)
         return -1;
     consumer->blocked = true;
+    redis->base.blind = false;
     consumer->blocked_at_ms = mpq_clock_monotonic_ms();
     return 0;
 }
@@ -200,8 +201,10 @@ static int accept_blocked(mpq_redis *redis, const redisReply *reply, mpq_batch *
     if (reply->type == REDIS_REPLY_NIL)
         return consumer->armed && mpq_redis_block(redis, err) < 0 ? -1 : 1;
     /* A full Redis refuses to block; it is asked again after the next exchange. */
-    if (mpq_redis_is_error(reply, "OOM "))
+    if (mpq_redis_is_error(reply, "OOM ")) {
+        redis->base.blind = true;
         return 1;
+    }
     if (reply->type == REDIS_REPLY_ERROR)
         return mpq_redis_refused(&consumer->wait, "wait", reply, err);
     if (reply->type != REDIS_REPLY_STRING)

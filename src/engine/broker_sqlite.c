@@ -207,6 +207,7 @@ static int open_broker(const mpq_broker_config *config, mpq_broker **out, mpq_er
     if (!broker)
         return mpq_error_set_memory(err);
     broker->told_due_at_ms = -1;
+    broker->head.blind = true; /* who may write to the database need not be able to signal */
     for (size_t i = 0; i < MPQ_SQLITE_OUTSTANDING; i++)
         mpq_batch_init(&broker->answers[i]);
     if (mpq_sqlite_init(&broker->db, config, err) < 0 ||

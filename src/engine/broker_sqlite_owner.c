@@ -245,6 +245,21 @@ static int retire(mpq_sqlite_broker *broker, mpq_sqlite_queue *queue, int64_t de
     return mpq_sqlite_run(&broker->db, NULL, MPQ_SQL_OWNER_RETIRE, err, "ii", dead, lease_max);
 }
 
+/* When nobody was found: the lease that was renewed on the way is kept. */
+static int finish_look(mpq_sqlite_broker *broker, mpq_batch *out, mpq_error *err)
+{
+    mpq_sqlite *db = &broker->db;
+    int64_t until_ms, now_ms = (int64_t)mpq_clock_wall_ms();
+    int rc = mpq_sqlite_value(db, &until_ms, MPQ_SQL_OWNER_NEXT, err, "ii", broker->queue, broker->owner);
+    if (rc < 0 || mpq_sqlite_commit(db, err) < 0) {
+        mpq_sqlite_rollback(db);
+        return -1;
+    }
+    if (rc == 0)
+        out->look_in_ms = until_ms > now_ms ? until_ms - now_ms : 0;
+    return 1;
+}
+
 /* 1 = our own lease has ended, so everybody's may have, while nobody could renew it. */
 static int check_own_lease(mpq_sqlite_broker *broker, mpq_error *err)
 {
@@ -264,6 +279,7 @@ int mpq_sqlite_adopt(mpq_broker *head, const char *dead, mpq_batch *out, mpq_err
     int64_t owner;
     mpq_batch_clear(out);
     int rc = dead ? 0 : check_own_lease(broker, err);
+    out->ended = rc > 0;
     if (rc != 0)
         return rc;
     rc = mpq_sqlite_begin_as_owner(broker, "adopt", &queue, err);
@@ -272,6 +288,8 @@ int mpq_sqlite_adopt(mpq_broker *head, const char *dead, mpq_batch *out, mpq_err
         return rc;
     }
     rc = find_dead(broker, dead, &owner, out, err);
+    if (rc == 1 && !dead)
+        return finish_look(broker, out, err);
     if (rc == 0)
         rc = retire(broker, &queue, owner, dead ? INT64_MAX : 0, out, err);
     rc = mpq_sqlite_finish(broker, &queue, rc, err);

@@ -11,7 +11,6 @@ enum {
     RESERVE_BYTES = 32 << 20, /* in one exchange */
     SETTLE_BYTES = 32 << 20,  /* the same the other way */
     KEPT_BYTES = 64 << 10,    /* of one settlement's buffer */
-    ROUND_MAX_MS = 500,       /* the jobs of a dead node wait this long after the end of its lease, at most */
     LONG_JOB_US = 100000,
     LONG_ASIDE_MS = 100,
     RELIEVE_EVERY_MS = 100,
@@ -177,7 +176,7 @@ static void send_exchange(mpq_lane *lane)
     exchange.want = flight->want = wanted(lane);
     flight->outdated = false;
     lane->flight_count++;
-    uint64_t now = flight->sent_at_ms = mpq_clock_monotonic_ms();
+    uint64_t now = lane->renewed_at_ms = flight->sent_at_ms = mpq_clock_monotonic_ms();
     lane->look_at_ms = now + lane->config->sleep_ms;
     if (exchange.want)
         lane->due_at_ms = 0;
@@ -262,14 +261,35 @@ static void receive_answers(mpq_lane *lane)
 
 /* -- deciding ------------------------------------------------------------------------------------------------- */
 
+/* A lease that ends early costs who holds nothing nothing. A job that comes renews it on its way. */
+static bool holds_something(const mpq_lane *lane)
+{
+    return mpq_ring_free_slots(lane->feeder) < MPQ_RING_SLOTS || lane->idle < lane->workers || lane->extras.head ||
+           lane->overflow.count > 0;
+}
+
+static uint64_t maintenance_at(const mpq_lane *lane)
+{
+    uint32_t max_ms = holds_something(lane) ? MPQ_ROUND_MAX_MS : MPQ_IDLE_ROUND_MAX_MS;
+    uint64_t at_ms = lane->renewed_at_ms + mpq_lane_round_ms(lane, max_ms);
+    return at_ms < lane->renew_at_ms ? at_ms : lane->renew_at_ms;
+}
+
 static bool maintenance_due(const mpq_lane *lane, uint64_t now)
 {
-    return now >= lane->renew_at_ms;
+    return now >= maintenance_at(lane);
+}
+
+/* Who is told of every job looks rarely all the same: words get lost. */
+static uint64_t look_at(const mpq_lane *lane)
+{
+    bool told = lane->waiting && !lane->broker->blind && lane->config->sleep_ms < MPQ_LOOK_MS;
+    return lane->look_at_ms + (told ? MPQ_LOOK_MS - lane->config->sleep_ms : 0);
 }
 
 static bool look_due(const mpq_lane *lane, uint64_t now)
 {
-    return now >= lane->look_at_ms || (lane->due_at_ms && now >= lane->due_at_ms);
+    return now >= look_at(lane) || (lane->due_at_ms && now >= lane->due_at_ms);
 }
 
 /* As long as more jobs than this are ready, results and wishes can wait for company: a worker that leaves fewer wakes
@@ -334,11 +354,10 @@ static void maintain(mpq_lane *lane, uint64_t now)
         lane->renew_at_ms = now;
     if (lane->state != MPQ_LANE_UP || lane->flight_count > 0 || !maintenance_due(lane, now))
         return;
-    uint32_t round_ms = lane->process->config->lease_ms / 5;
-    lane->renew_at_ms = now + (round_ms < ROUND_MAX_MS ? round_ms : ROUND_MAX_MS);
-    if (mpq_lane_maintain(lane, &err) < 0)
+    int rc = mpq_lane_maintain(lane, &err);
+    if (rc < 0)
         mpq_lane_down(lane, &err);
-    else
+    else if (rc > 0)
         send_exchange(lane); /* renews the lease, whatever it carries */
 }
 
@@ -416,9 +435,9 @@ bool mpq_lane_sleep(mpq_lane *lane, uint64_t now, uint64_t *next_at_ms)
         return false;
     /* While an answer is due nothing of this can be done: the answer wakes us, or the look whether it still comes. */
     if (lane->flight_count == 0)
-        earlier(next_at_ms, lane->renew_at_ms);
+        earlier(next_at_ms, maintenance_at(lane));
     if (lane->flight_count == 0 && wanted(lane) > 0) {
-        earlier(next_at_ms, lane->look_at_ms);
+        earlier(next_at_ms, look_at(lane));
         if (lane->due_at_ms)
             earlier(next_at_ms, lane->due_at_ms);
     }

@@ -79,7 +79,8 @@ typedef struct mpq_lane {
     uint64_t due_at_ms;         /* monotonic; look again then; 0 = nothing known */
     uint64_t flush_at_ms;       /* pending results wait for company until then */
     uint64_t look_at_ms;        /* look again then in any case (sleep_seconds) */
-    uint64_t renew_at_ms;       /* maintenance: renew the lease, take over from dead nodes */
+    uint64_t renewed_at_ms;     /* when the last renewal of the lease was asked for */
+    uint64_t renew_at_ms;       /* maintenance in any case: look for the dead, go on with what was begun */
     uint64_t adopt_at_ms;       /* not before: others may need as long as a lease to come back, too */
     uint64_t take_until_ms;     /* no longer: this round of taking over, so that all else goes on meanwhile */
     uint64_t dead_at_ms;        /* not before: dead workers that could not be taken over */
@@ -144,8 +145,15 @@ void mpq_lane_down(mpq_lane *lane, const mpq_error *why);
 
 /* -- lane_adopt.c: the jobs of the dead --------------------------------------------------------------------------- */
 
+enum {
+    MPQ_ROUND_MAX_MS = 500,      /* from one renewal to the next, while we hold something */
+    MPQ_IDLE_ROUND_MAX_MS = 2000 /* the same with nothing to lose, and from one look for the dead to the next */
+};
+/* The same for the lane's lease: at least five times in each. */
+uint64_t mpq_lane_round_ms(const mpq_lane *lane, uint32_t max_ms);
 /* Renews the leases of grab workers and settles the jobs of dead owners: at once of those known to be dead, and of
- * those whose lease has ended when we have been attached for as long as a lease. Only with no exchange under way. */
+ * those whose lease has ended when we have been attached for as long as a lease. Only with no exchange under way. Our
+ * own lease is renewed by that look; 1 = there was none. Sets renew_at_ms. */
 int mpq_lane_maintain(mpq_lane *lane, mpq_error *err);
 /* There are grab workers that died, or jobs of a service that was killed, and they are not settled yet. */
 bool mpq_lane_has_dead_worker(const mpq_lane *lane);

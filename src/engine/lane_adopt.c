@@ -10,7 +10,8 @@ enum {
     RENEW_MAX = 256,
     TAKE_OVER_MS = 100, /* for one round, and whatever the last request takes */
     VAIN_MAX = 2,       /* the first time others may have been faster */
-    DEAD_AGAIN_MS = 500
+    DEAD_AGAIN_MS = 500,
+    SPREAD_MS = 32 /* over which nodes that wait for the end of the same lease look for the dead */
 };
 
 /* What is known of the jobs of a dead owner. */
@@ -261,17 +262,75 @@ static int maintain_grab_workers(mpq_lane *lane, mpq_error *err)
     return renew(lane, owners, count, err);
 }
 
-int mpq_lane_maintain(mpq_lane *lane, mpq_error *err)
+uint64_t mpq_lane_round_ms(const mpq_lane *lane, uint32_t max_ms)
 {
-    lane->take_until_ms = mpq_clock_monotonic_ms() + TAKE_OVER_MS;
-    if (take_inherited(lane, err) < 0)
-        return -1;
-    if (lane->config->mode == MPQ_MODE_GRAB && maintain_grab_workers(lane, err) < 0)
-        return -1;
-    if (mpq_clock_monotonic_ms() < lane->adopt_at_ms || out_of_time(lane))
-        return 0;
+    uint32_t round_ms = lane->process->config->lease_ms / 5;
+    return round_ms < max_ms ? round_ms : max_ms;
+}
+
+/* Differs from node to node. */
+static uint64_t own_spread_ms(const mpq_lane *lane)
+{
+    uint32_t hash = 0;
+    for (const char *at = lane->board->owner; *at; at++)
+        hash = 31 * hash + (unsigned char)*at;
+    return hash % SPREAD_MS;
+}
+
+/* Nobody was found, and the batch says what is known; or it is too early to look. Owners that have come since appear in
+ * the next round. */
+static void plan_next_look(mpq_lane *lane, bool looked)
+{
+    const mpq_batch *batch = &lane->batch;
+    uint64_t now = mpq_clock_monotonic_ms();
+    lane->renew_at_ms = now + mpq_lane_round_ms(lane, MPQ_IDLE_ROUND_MAX_MS);
+    if (!looked) {
+        if (lane->adopt_at_ms < lane->renew_at_ms)
+            lane->renew_at_ms = lane->adopt_at_ms;
+        return;
+    }
+    if (batch->look_in_ms >= 0 && now + (uint64_t)batch->look_in_ms < lane->renew_at_ms)
+        lane->renew_at_ms = now + (uint64_t)batch->look_in_ms + 1 + own_spread_ms(lane);
+    if (batch->next_due_ms == 0)
+        lane->empty = false;
+    else if (batch->next_due_ms > 0)
+        lane->due_at_ms = now + (uint64_t)batch->next_due_ms;
+}
+
+/* For those whose lease has ended. 1 = there may be more. */
+static int look_for_dead(mpq_lane *lane, bool *renewed, mpq_error *err)
+{
     takeover from = {.all_counted = true};
     from.cause =
         lost_cause(lane, MPQ_END_NODE_LOST, "the node that ran the job lost its lease (dead, frozen or cut off)");
-    return take_over(lane, &from, err) < 0 ? -1 : 0;
+    uint64_t asked_at_ms = mpq_clock_monotonic_ms();
+    int rc = take_over(lane, &from, err);
+    if (rc < 0 || lane->batch.lost)
+        return rc;
+    if (lane->batch.ended) { /* the store was away: others shall come back first */
+        lane->adopt_at_ms = asked_at_ms + MPQ_IDLE_ROUND_MAX_MS + MPQ_ROUND_MAX_MS;
+        return 1;
+    }
+    *renewed = true;
+    lane->renewed_at_ms = asked_at_ms;
+    mpq_lane_renewed(lane, asked_at_ms);
+    return rc;
+}
+
+int mpq_lane_maintain(mpq_lane *lane, mpq_error *err)
+{
+    uint64_t now = mpq_clock_monotonic_ms();
+    lane->take_until_ms = now + TAKE_OVER_MS;
+    lane->renew_at_ms = now + mpq_lane_round_ms(lane, MPQ_ROUND_MAX_MS);
+    int left = take_inherited(lane, err);
+    if (left < 0 || (lane->config->mode == MPQ_MODE_GRAB && maintain_grab_workers(lane, err) < 0))
+        return -1;
+    if (out_of_time(lane))
+        return 1;
+    bool renewed = false;
+    bool may_look = mpq_clock_monotonic_ms() >= lane->adopt_at_ms;
+    int rc = may_look ? look_for_dead(lane, &renewed, err) : 0;
+    if (rc == 0 && left == 0 && !mpq_lane_has_dead_worker(lane))
+        plan_next_look(lane, may_look);
+    return rc < 0 ? -1 : !renewed;
 }

@@ -144,6 +144,7 @@ int mpq_lane_attach(mpq_lane *lane, mpq_error *err)
             mpq_log_write(lane->process->log, MPQ_LEVEL_NOTICE, "queue \"%s\": connected again", lane->config->name);
         lane->complained = false;
         lane->empty = lane->waiting = false;
+        lane->renewed_at_ms = asked_at_ms;
         lane->renew_at_ms = now;
         lane->adopt_at_ms = now + lane->process->config->lease_ms;
         lane->look_at_ms = now + lane->config->sleep_ms;

@@ -99,6 +99,7 @@ const char *const mpq_sqlite_texts[MPQ_SQL_COUNT] = {
     [MPQ_SQL_OWNER_RENEW] = "UPDATE owner SET lease_until = ?3 WHERE queue = ?1 AND name = ?2 AND retired = 0",
     [MPQ_SQL_OWNER_ENDED] = "SELECT id, name FROM owner WHERE queue = ?1 AND id <> ?2 AND lease_until <= ?3"
                             " ORDER BY lease_until LIMIT 1",
+    [MPQ_SQL_OWNER_NEXT] = "SELECT lease_until FROM owner WHERE queue = ?1 AND id <> ?2 ORDER BY lease_until LIMIT 1",
     [MPQ_SQL_OWNER_LEASE] = "SELECT lease_until FROM owner WHERE id = ?1",
     [MPQ_SQL_OWNER_NAMED] = "SELECT id, name FROM owner WHERE queue = ?1 AND id <> ?2 AND name = ?3",
     [MPQ_SQL_OWNER_RETIRED] = "SELECT id FROM owner WHERE queue = ?1 AND name = ?2 AND retired = 1",

@@ -237,6 +237,8 @@ static void wait_for_job(grab *self)
         fds[i] = (struct pollfd){.fd = hints[i], .events = POLLIN};
     MPQ_CRASH_POINT("grab.wait.armed");
     uint64_t wait_ms = worker->queue->sleep_ms;
+    if (!self->broker->blind && wait_ms < MPQ_LOOK_MS)
+        wait_ms = MPQ_LOOK_MS;
     if (self->due_ms >= 0 && (uint64_t)self->due_ms < wait_ms)
         wait_ms = (uint64_t)self->due_ms;
     struct timespec timeout = {.tv_sec = (time_t)(wait_ms / 1000), .tv_nsec = (long)(wait_ms % 1000) * 1000000};

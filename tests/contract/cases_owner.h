@@ -419,3 +419,45 @@ CASE(a_longest_owner_name_is_told_from_its_neighbour)
     CHECK_STR(render(&answer), "1");
     CHECK_STR(settle_of(b, one, done(1)), "");
 }
+
+CASE(a_look_tells_when_the_next_lease_ends)
+{
+    mpq_broker *b = consumer("q", "b:1", LONG_LEASE_MS);
+    CHECK_STR(adopt(b, NULL), "nobody");
+    CHECK_INT(answer.look_in_ms, -1);
+    consumer("q", "c:1", LONG_LEASE_MS);
+    consumer("q", "a:1", 400);
+    consumer("r", "d:1", 50);
+    CHECK_STR(adopt(b, NULL), "nobody");
+    CHECK(answer.look_in_ms > 300 && answer.look_in_ms <= 400);
+    pause_ms((unsigned)answer.look_in_ms + 1);
+    CHECK_STR(adopt(b, NULL), "a:1: ");
+    CHECK_STR(adopt(b, NULL), "nobody");
+    CHECK(answer.look_in_ms == 500 || answer.look_in_ms > LONG_LEASE_MS / 2); /* 500: a late BLMOVE may be under way */
+}
+
+CASE(a_look_renews_the_own_lease)
+{
+    push_range(producer(), "q", 1, 1);
+    mpq_broker *a = consumer("q", "a:1", 600), *b = consumer("q", "b:1", LONG_LEASE_MS);
+    CHECK_STR(take(a, 1), "1");
+    pause_ms(400);
+    CHECK_STR(adopt(a, NULL), "nobody");
+    CHECK(!answer.ended);
+    pause_ms(400);
+    CHECK_STR(adopt(b, NULL), "nobody");
+    CHECK_STR(settle(a, done(1)), "");
+}
+
+CASE(a_look_renews_no_lease_that_has_ended)
+{
+    mpq_broker *a = consumer("q", "a:1", 60);
+    pause_ms(150);
+    CHECK_STR(adopt(a, NULL), "nobody");
+    CHECK(answer.ended);
+    CHECK_STR(adopt(a, NULL), "nobody");
+    CHECK(answer.ended);
+    CHECK_STR(take(a, 1), "");
+    CHECK_STR(adopt(a, NULL), "nobody");
+    CHECK(!answer.ended);
+}

@@ -130,6 +130,8 @@ static int adopt_fake(mpq_broker *broker, const char *dead, mpq_batch *out, mpq_
     (void)dead;
     fake_of(broker)->adopted++;
     mpq_batch_clear(out);
+    out->look_in_ms = fake_of(broker)->look_in_ms;
+    out->ended = fake_of(broker)->ended;
     return fail_if(fake_of(broker)->adopt_fails, err) < 0 ? -1 : 1;
 }
 
@@ -155,6 +157,7 @@ fake_broker *fake_broker_open(void)
         abort();
     mpq_batch_init(&self->reserved);
     mpq_batch_init(&self->hinted);
+    self->look_in_ms = -1;
     self->head = (mpq_broker){.ops = &fake_ops, .opened_by = (long)getpid()};
     return self;
 }

@@ -27,6 +27,8 @@ typedef struct fake_broker {
     mpq_batch reserved; /* what the next answer that may have jobs brings, and says */
     mpq_batch hinted;   /* what the next hint brings */
     bool hint;
+    int64_t look_in_ms;                             /* what adopt says */
+    bool ended;                                     /* the same */
     fake_broker_sent sends[FAKE_BROKER_SENDS_KEPT]; /* the last ones */
     unsigned attaches, sent, answered, adopted, armed, detached;
     unsigned outstanding;

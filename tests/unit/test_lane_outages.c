@@ -124,14 +124,132 @@ TEST(lane_lets_others_come_back_before_it_takes_over)
     lane_rig_close(&rig);
 }
 
-/* A lease of many seconds is no reason to let a dead node's jobs wait for seconds after its end. */
+static uint64_t sleep_of(lane_rig *rig)
+{
+    uint64_t now = mpq_clock_monotonic_ms(), next_at_ms = 0;
+    bool may_sleep = mpq_lane_sleep(rig->lane, now, &next_at_ms);
+    mpq_ring_awake(rig->lane->ring);
+    return may_sleep && next_at_ms > now ? next_at_ms - now : 0;
+}
+
+static void maintain_now(lane_rig *rig)
+{
+    lane_rig_pump(rig, 1);
+    rig->lane->adopt_at_ms = rig->lane->renew_at_ms = 0;
+    lane_rig_pump(rig, 2);
+}
+
+/* With a lease of an hour the lane still hears within two seconds of a node that came and died since. */
 TEST(lane_looks_for_dead_nodes_often)
 {
     lane_rig rig;
     lane_rig_open_with_fake_broker(&rig, 1, 0);
-    rig.config.lease_ms = 600000;
-    rig.lane->adopt_at_ms = rig.lane->renew_at_ms = 0;
+    rig.config.lease_ms = 3600000;
+    maintain_now(&rig);
+    CHECK(rig.lane->renew_at_ms <= mpq_clock_monotonic_ms() + 2000);
+    rig.config.lease_ms = 1000;
+    maintain_now(&rig);
+    CHECK(rig.lane->renew_at_ms <= mpq_clock_monotonic_ms() + 200);
+    lane_rig_close(&rig);
+}
+
+/* The store knows when the next lease ends: not before, and not long after. */
+TEST(lane_looks_for_a_dead_node_when_its_lease_ends)
+{
+    lane_rig rig;
+    lane_rig_open_with_fake_broker(&rig, 1, 0);
+    rig.config.lease_ms = 60000;
+    rig.broker->look_in_ms = 300;
+    uint64_t before = mpq_clock_monotonic_ms();
+    maintain_now(&rig);
+    CHECK(rig.lane->renew_at_ms > before + 300);
+    CHECK(rig.lane->renew_at_ms < mpq_clock_monotonic_ms() + 350);
+    CHECK(sleep_of(&rig) <= 350);
+    unsigned adopted = rig.broker->adopted;
+    lane_rig_pump(&rig, 3);
+    CHECK_INT(rig.broker->adopted, adopted);
+    rig.lane->renew_at_ms = mpq_clock_monotonic_ms(); /* the time has come */
+    lane_rig_pump(&rig, 1);
+    CHECK_INT(rig.broker->adopted, adopted + 1);
+    lane_rig_close(&rig);
+}
+
+/* One call in a round: the look renews the lease, and the workers are told of it. */
+TEST(lane_renews_its_lease_with_the_look_for_the_dead)
+{
+    lane_rig rig;
+    lane_rig_open_with_fake_broker(&rig, 1, 0);
+    rig.config.lease_ms = 60000;
+    lane_rig_pump(&rig, 3);
+    _Atomic uint64_t *until = &rig.process.board.shared->lease_until_ms[0];
+    atomic_store(until, 0);
+    unsigned sent = rig.broker->sent;
+    maintain_now(&rig);
+    CHECK_INT(rig.broker->sent, sent);
+    CHECK(atomic_load(until) > mpq_clock_monotonic_ms() + 59000);
+    lane_rig_close(&rig);
+}
+
+/* While something is held a lease that ends costs a run, so it is renewed more often. */
+TEST(lane_renews_more_often_while_a_job_runs)
+{
+    lane_rig rig;
+    lane_rig_open_with_fake_broker(&rig, 1, 0);
+    rig.config.lease_ms = 60000;
+    fake_broker_put(&rig.broker->reserved, 1, 4);
     lane_rig_pump(&rig, 2);
-    CHECK(rig.lane->renew_at_ms <= mpq_clock_monotonic_ms() + 500);
+    CHECK(lane_rig_claim(&rig) != MPQ_SLOT_NONE);
+    maintain_now(&rig);
+    CHECK(sleep_of(&rig) <= 500);
+    unsigned adopted = rig.broker->adopted;
+    rig.lane->renewed_at_ms -= 500;
+    lane_rig_pump(&rig, 1);
+    CHECK_INT(rig.broker->adopted, adopted + 1);
+    lane_rig_close(&rig);
+}
+
+/* Where our own lease has ended the store was away: it is renewed, and the others get time to do the same. */
+TEST(lane_lets_others_renew_when_its_own_lease_had_ended)
+{
+    lane_rig rig;
+    lane_rig_open_with_fake_broker(&rig, 1, 0);
+    rig.config.lease_ms = 60000;
+    lane_rig_pump(&rig, 3);
+    rig.broker->ended = true;
+    unsigned sent = rig.broker->sent, adopted = rig.broker->adopted;
+    maintain_now(&rig);
+    CHECK_INT(rig.broker->sent, sent + 1);
+    CHECK_INT(rig.broker->adopted, adopted + 1);
+    rig.broker->ended = false;
+    rig.lane->renew_at_ms = 0;
+    lane_rig_pump(&rig, 2);
+    CHECK_INT(rig.broker->adopted, adopted + 1);
+    CHECK(rig.lane->adopt_at_ms > mpq_clock_monotonic_ms() + 2000);
+    CHECK(rig.lane->adopt_at_ms <= mpq_clock_monotonic_ms() + 2500);
+    lane_rig_close(&rig);
+}
+
+/* Words get lost; and a store may not be able to give its word. */
+TEST(lane_looks_for_jobs_rarely_only_where_it_is_told_of_them)
+{
+    lane_rig rig;
+    lane_rig_open_with_fake_broker(&rig, 1, 0);
+    rig.config.lease_ms = 60000;
+    rig.queue.sleep_ms = 50;
+    rig.lane->adopt_at_ms = UINT64_MAX;
+    lane_rig_pump(&rig, 3);
+    CHECK(rig.lane->waiting);
+    unsigned sent = rig.broker->sent;
+    rig.lane->look_at_ms = mpq_clock_monotonic_ms();
+    lane_rig_pump(&rig, 1);
+    CHECK_INT(rig.broker->sent, sent);
+    rig.lane->look_at_ms -= 5000;
+    lane_rig_pump(&rig, 1);
+    CHECK_INT(rig.broker->sent, sent + 1);
+    rig.broker->head.blind = true;
+    CHECK(sleep_of(&rig) <= 50);
+    rig.lane->look_at_ms = mpq_clock_monotonic_ms();
+    lane_rig_pump(&rig, 1);
+    CHECK_INT(rig.broker->sent, sent + 2);
     lane_rig_close(&rig);
 }
