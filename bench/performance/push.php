@@ -48,7 +48,6 @@ final class Push extends Measurement
     private function one_by_one(Stage $stage, \Redis $redis, string $envelope, int $slices): int
     {
         $bare = $own = 0;
-        $text = str_repeat('x', Stage::TEXT);
         $ids = [];
         for ($slice = 0; $slice < $slices; $slice++) {
             $began = hrtime(true);
@@ -57,7 +56,7 @@ final class Push extends Measurement
             }
             $bare += hrtime(true) - $began;
             $redis->del('bare');
-            $jobs = $this->jobs($slice * self::SLICE, self::SLICE, $text);
+            $jobs = $this->jobs($slice * self::SLICE, self::SLICE);
             $began = hrtime(true);
             foreach ($jobs as $job) {
                 $ids[] = Queue::push('jobs', $job);
@@ -75,14 +74,13 @@ final class Push extends Measurement
     private function bulk(Stage $stage, \Redis $redis, string $envelope, int $rounds, int $from): int
     {
         $values = array_fill(0, self::BULK, $envelope);
-        $text = str_repeat('x', Stage::TEXT);
         $variadic = $single = $own = 0;
         for ($i = 0; $i < $rounds; $i++, $from += self::BULK) {
             $began = hrtime(true);
             $redis->multi(\Redis::PIPELINE)->rPush('bare', ...$values)->exec();
             $variadic += hrtime(true) - $began;
             $redis->del('bare');
-            $jobs = $this->jobs($from, self::BULK, $text);
+            $jobs = $this->jobs($from, self::BULK);
             $began = hrtime(true);
             Queue::pushMany('jobs', $jobs);
             $own += hrtime(true) - $began;
@@ -104,8 +102,8 @@ final class Push extends Measurement
         return $from;
     }
 
-    private function jobs(int $from, int $count, string $text): array
+    private function jobs(int $from, int $count): array
     {
-        return array_map(fn ($number) => new Nothing($number, $text), range($from, $from + $count - 1));
+        return array_map(Stage::nothing(...), range($from, $from + $count - 1));
     }
 }

@@ -58,7 +58,7 @@ final class SqliteStore extends Measurement
         $errors = 0;
         for ($i = $from; $i < $from + $count; $i++) {
             try {
-                Queue::push('jobs', new Nothing($i, 'text'));
+                Queue::push('jobs', Stage::nothing($i));
             } catch (\MPQueue\Exception\QueueException) {
                 $errors++;
             }

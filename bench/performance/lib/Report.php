@@ -23,9 +23,10 @@ final class Report
         return $report;
     }
 
-    public function write(string $file): void
+    /** In the order of the names. */
+    public function write(string $file, array $order): void
     {
-        $rounded = $this->measured;
+        $rounded = array_filter(array_replace(array_fill_keys($order, null), $this->measured));
         array_walk_recursive($rounded, function (&$value) {
             $value = is_float($value) ? (float) sprintf('%.5g', $value) : $value;
         });
@@ -47,7 +48,7 @@ final class Report
             }
         }
         $this->measured[$name] = ['title' => $measurement::TITLE, 'rows' => $rows, 'conserved' => $conserved, 'seconds' => round($seconds),
-            'repeat' => count(reset($rows)['values'] ?? [])];
+            'when' => date('Y-m-d H:i'), 'load' => round(sys_getloadavg()[0], 1), 'repeat' => count(reset($rows)['values'] ?? [])];
     }
 
     public static function is_conserved(array $measured): bool
@@ -76,7 +77,7 @@ final class Report
     private static function cells(array $row): array
     {
         $median = median($row['values']);
-        $goal = isset($row['goal']) ? "{$row['goal'][0]} " . self::figure($row['goal'][1], $row['unit']) : '';
+        $goal = isset($row['goal']) ? "{$row['goal'][0]} " . number_format($row['goal'][1], is_int($row['goal'][1]) ? 0 : 2) : '';
         $reached = $goal !== '' && ($row['goal'][0] === 'at least' ? $median >= $row['goal'][1] : $median <= $row['goal'][1]);
         return [self::figure($median, $row['unit']), self::figure(min($row['values']), $row['unit']) . ' to ' . self::figure(max($row['values']), $row['unit']),
             $goal, $goal === '' ? '' : ($reached ? 'reached' : 'not reached')];
@@ -87,7 +88,7 @@ final class Report
         $digits = match (true) {
             $unit === 'x' => abs($value) < 1 ? 3 : 2,
             abs($value) >= 100 => 0,
-            abs($value) >= 10 => 1,
+            abs($value) >= 10 || $value == 0 => 1,
             default => 2,
         };
         $text = number_format($value, $digits);
@@ -98,7 +99,7 @@ final class Report
     public function insert(string $document): void
     {
         $text = (string) file_get_contents($document);
-        $new = preg_replace('/(<!-- table:begin[^>]*-->\n).*(?=<!-- table:end -->)/s', '$1' . addcslashes($this->markdown(), '\\$') . "\n", $text, 1, $count);
+        $new = preg_replace('/(<!-- table:begin[^>]*-->\n).*(?=<!-- table:end -->)/s', '${1}' . addcslashes($this->markdown(), '\\$') . "\n", $text, 1, $count);
         if ($count !== 1) {
             throw new \RuntimeException("$document has no markers for the table");
         }
@@ -107,9 +108,9 @@ final class Report
 
     private function markdown(): string
     {
-        $lines = ["{$this->about['machine']}; {$this->about['versions']}; {$this->about['when']}."];
+        $lines = ["{$this->about['machine']}; {$this->about['versions']}."];
         foreach ($this->measured as $measured) {
-            array_push($lines, '', "**{$measured['title']}** ({$measured['repeat']} repetitions)", '', '| | median | range | goal | |', '|---|---|---|---|---|');
+            array_push($lines, '', "**{$measured['title']}** ({$measured['repeat']} repetitions, {$measured['when']}, load {$measured['load']})", '', '| | median | range | goal | |', '|---|---|---|---|---|');
             foreach ($measured['rows'] as $row) {
                 [$median, $range, $goal, $reached] = self::cells($row);
                 $unit = $row['unit'] === 'x' ? '' : " {$row['unit']}";

@@ -20,8 +20,10 @@ final class Run
     public array $by_worker = [];
 
     private int $before = 0;
+    /** Of all its processes, from the first look at their CPU on. */
+    private ?array $pids = null;
 
-    public function __construct(private array $nodes, private int $numbers, private string $record, private array $queues)
+    public function __construct(public readonly array $nodes, private int $numbers, private string $record, private array $queues)
     {
         $this->before = $this->done();
     }
@@ -77,13 +79,8 @@ final class Run
     /** Seconds of CPU of all processes of the services so far. */
     public function cpu(): float
     {
-        $ns = 0;
-        foreach ($this->nodes as $node) {
-            foreach (array_keys(System::members($node->pid())) as $pid) {
-                $ns += self::cpu_ns($pid);
-            }
-        }
-        return $ns / 1e9;
+        $this->pids ??= array_merge(...array_map(fn ($node) => array_keys(System::members($node->pid())), $this->nodes));
+        return array_sum(array_map(self::cpu_ns(...), $this->pids)) / 1e9;
     }
 
     /** Exact, where the times in /proc/<pid>/stat are in ticks of 10 ms. */

@@ -7,12 +7,12 @@ namespace Bench;
 use Chaos\{Node, RedisServer, Store, Workplace};
 use MPQueue\{Config, Queue};
 
-use function Chaos\wait_for;
-
 /** A store of its own, and what is run on it; gone when it is closed. */
 final class Stage
 {
-    public const TEXT = 80;
+    private const ENVELOPE = 200;
+    /** Makes the envelope of a no-op job as long as the values of redis-benchmark, or as near to it as can be. */
+    private static string $text = '';
     public readonly Workplace $place;
     public ?RedisServer $redis = null;
     private array $store;
@@ -61,7 +61,7 @@ final class Stage
     }
 
     /** Services for jobs with numbers below `numbers`; `queues` as in the configuration. Start them when it is time. */
-    public function run(int $numbers, array $queues, int $services = 1, array $basics = []): Run
+    public function run(int $numbers, array $queues, int $services = 1, array $basics = [], array $require = []): Run
     {
         $this->queues = array_column($queues, null, 'name') + $this->queues;
         $this->select();
@@ -70,7 +70,7 @@ final class Stage
         $nodes = [];
         for ($i = 1; $i <= $services; $i++) {
             $nodes[] = new Node($this->place, "bench$this->runs-$i", [
-                'store' => $this->store, 'level' => 'notice', 'require' => [__DIR__ . '/jobs.php'],
+                'store' => $this->store, 'level' => 'notice', 'require' => [__DIR__ . '/jobs.php', ...$require],
                 'basics' => $basics + ['worker_start_handle' => 'Bench\Tally::begin'], 'queues' => $queues,
             ], ['BENCH_RECORD' => $record, 'BENCH_NUMBERS' => (string) $numbers]);
         }
@@ -80,22 +80,33 @@ final class Stage
     /** Stores jobs with the numbers from `from` on; how many a second. */
     public function fill(int $count, int $from = 0, string $queue = 'jobs', float $delay = 0): float
     {
-        $text = str_repeat('x', self::TEXT);
         $began = hrtime(true);
         for ($to = $from + $count; $from < $to; $from += 1000) {
             $jobs = [];
             for ($i = $from, $end = min($from + 1000, $to); $i < $end; $i++) {
-                $jobs[] = new Nothing($i, $text);
+                $jobs[] = new Nothing($i, self::$text);
             }
             Queue::pushMany($queue, $jobs, $delay);
         }
         return $count / self::seconds_since($began);
     }
 
+    public static function calibrate(): void
+    {
+        $stage = self::redis();
+        self::$text = str_repeat('x', max(0, self::ENVELOPE - strlen($stage->envelope())));
+        $stage->close();
+    }
+
+    public static function nothing(int $number): Nothing
+    {
+        return new Nothing($number, self::$text);
+    }
+
     /** An envelope as it is stored. */
     public function envelope(): string
     {
-        Queue::push('sample', new Nothing(1_000_000, str_repeat('x', self::TEXT)));
+        Queue::push('sample', self::nothing(1_000_000));
         $envelope = $this->redis->call('LINDEX', 'mpq:{sample}:ready', '0');
         Queue::clear('sample');
         return $envelope ?? throw new \RuntimeException('the envelope of a waiting job was not found where it should be');

@@ -41,7 +41,7 @@ final class Tally
 /** Counts, and does nothing else. */
 final class Nothing extends \MPQueue\Job
 {
-    public function __construct(private int $number, private string $text) {}
+    public function __construct(public int $number, public string $text) {}
 
     public function handle()
     {
