@@ -26,6 +26,13 @@ final class Child
         return (string) end($lines);
     }
 
+    /* The last line that names an error, or the last one. */
+    public function complaint(): string
+    {
+        $errors = preg_grep('/error|exception/i', file($this->log) ?: []);
+        return $errors ? trim(end($errors)) : $this->last_line();
+    }
+
     /* Asks all of them to end, gives them some seconds, and leaves nothing of their groups. */
     public static function stop(self ...$children): void
     {

@@ -60,23 +60,27 @@ final class Measure
             'lost' => $waiting === $jobs ? null : "$waiting of $jobs are in the queue"];
     }
 
-    /* The first twenty only wake everyone up. */
+    /* Twenty jobs wake the workers up, the first twenty of those behind them the producer: its connection is open then. */
     private function latency(int $jobs): array
     {
         $workers = $this->start(0);
         $this->produce('paced', 0, 20);
         $this->await(20, $workers);
         usleep(1_000_000);
-        $times = array_map('intval', explode(' ', trim($this->produce('paced', 20, $jobs))));
-        $this->await($jobs + 20, $workers);
+        $times = array_map('intval', explode(' ', trim($this->produce('paced', 20, $jobs + 20))));
+        $this->await($jobs + 40, $workers);
         Child::stop(...$workers);
         $ran = $this->ran();
-        foreach ($ran as $job) {
-            $job['id'] < 20 || $waits[] = ($job['at'] - $times[$job['id'] - 20]) / 1e6;
-        }
+        $measured = array_filter($ran, fn (array $job) => $job['id'] >= 40);
+        $waits = fn (int $which) => array_map(fn (array $job) => ($job['at'] - $times[2 * ($job['id'] - 20) + $which]) / 1e6, $measured);
+        return ['values' => self::percentiles('latency', $waits(0)) + self::percentiles('latency after push', $waits(1)), 'jobs' => $jobs,
+            'lost' => $this->lost($ran, $jobs + 40)];
+    }
+
+    private static function percentiles(string $what, array $waits): array
+    {
         sort($waits);
-        return ['values' => ['latency p50' => $waits[intdiv($jobs, 2)], 'latency p99' => $waits[intdiv($jobs * 99, 100)]],
-            'jobs' => $jobs, 'lost' => $this->lost($ran, $jobs + 20)];
+        return ["$what p50" => $waits[intdiv(count($waits), 2)], "$what p99" => $waits[intdiv(count($waits) * 99, 100)]];
     }
 
     /* The last line that the producer prints. */
@@ -90,7 +94,7 @@ final class Measure
         $line = $producer->last_line();
         Child::stop($producer);
         if (!preg_match('/^[\d. e-]+$/', $line)) {
-            throw new Failed("the producer says: $line");
+            throw new Failed('the producer says: ' . $producer->complaint());
         }
         return $line;
     }
@@ -127,7 +131,7 @@ final class Measure
             if (hrtime(true) - $seen > 30_000_000_000 || !array_filter($workers, fn (Child $worker) => $worker->running())) {
                 Child::stop(...$workers);
                 clearstatcache();
-                throw new Failed(sprintf('%d of %d jobs ran; the worker says: %s', filesize($this->record) / 24, $jobs, $workers[0]->last_line()));
+                throw new Failed(sprintf('%d of %d jobs ran; the worker says: %s', filesize($this->record) / 24, $jobs, $workers[0]->complaint()));
             }
             usleep(5000);
         }

@@ -92,8 +92,16 @@ abstract class Peer
     protected function composer(string $package): void
     {
         putenv('COMPOSER_ALLOW_SUPERUSER=1');
-        if (!is_dir("$this->build/vendor/$package")) {
-            self::run(['composer', 'update', '--no-interaction', '--no-dev', '--prefer-dist', '--no-progress'], $this->build);
+        $this->once('composer.json', "vendor/$package", ['composer', 'update', '--no-interaction', '--no-dev', '--prefer-dist', '--no-progress']);
+    }
+
+    /* Not again while the package is there and what was asked for is the same. */
+    private function once(string $manifest, string $package, array $command): void
+    {
+        $asked = "$this->build/$manifest.installed";
+        if (!is_dir("$this->build/$package") || !is_file($asked) || md5_file($asked) !== md5_file("$this->build/$manifest")) {
+            self::run($command, $this->build);
+            copy("$this->build/$manifest", $asked);
         }
     }
 
@@ -105,9 +113,7 @@ abstract class Peer
 
     protected function npm(string $package): void
     {
-        if (!is_dir("$this->build/node_modules/$package")) {
-            self::run(['npm', 'install', '--no-audit', '--no-fund'], $this->build);
-        }
+        $this->once('package.json', "node_modules/$package", ['npm', 'install', '--no-audit', '--no-fund']);
     }
 
     protected function npm_version(string $package): string

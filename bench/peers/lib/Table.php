@@ -48,10 +48,10 @@ final class Table
     {
         uasort($this->entries, fn (array $a, array $b) => [$a['what']] <=> [$b['what']]);
         foreach ($this->entries as $entry) {
-            printf("%-12s %-16s %-10s %-8s %s\n", $entry['what'], $entry['peer'], $entry['version'], $entry['row'], self::cell($entry));
+            printf("%-22s %-15s %-14s %-13s %s\n", $entry['what'], $entry['peer'], $entry['version'], $entry['row'], self::cell($entry));
         }
         foreach ($this->missing as $peer => $why) {
-            printf("%-12s %-16s not available: %s\n", '', $peer, $why);
+            printf("%-22s %-15s not available: %s\n", '', $peer, $why);
         }
     }
 

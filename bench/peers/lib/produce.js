@@ -10,6 +10,7 @@ exports.produce = async function produce(push, bulk) {
   if (what === 'paced') {
     const times = [];
     for (const id of ids) {
+      times.push(process.hrtime.bigint());
       await push(id);
       times.push(process.hrtime.bigint());
       await sleep(20);

@@ -4,7 +4,7 @@
  *
  *   PRODUCER one FIRST COUNT     push the ids from FIRST on, one by one           prints the seconds that took
  *   PRODUCER bulk FIRST COUNT    the same, 1,000 with each call                   prints the seconds that took
- *   PRODUCER paced FIRST COUNT   one each 20 ms                                   prints the time after each push (CLOCK_MONOTONIC, ns)
+ *   PRODUCER paced FIRST COUNT   one each 20 ms                                   prints the times before and after each push (CLOCK_MONOTONIC, ns)
  */
 const TEXT = 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx';
 
@@ -28,6 +28,7 @@ function produce(array $arguments, callable $push, ?callable $bulk = null): void
 function paced(array $ids, callable $push): void
 {
     foreach ($ids as $id) {
+        $times[] = hrtime(true);
         $push($id);
         $times[] = hrtime(true);
         usleep(20000);

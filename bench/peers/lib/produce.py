@@ -24,6 +24,7 @@ def produce(push, bulk=None):
 def paced(ids, push):
     times = []
     for number in ids:
+        times.append(time.monotonic_ns())
         push(number)
         times.append(time.monotonic_ns())
         time.sleep(0.02)

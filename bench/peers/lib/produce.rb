@@ -9,9 +9,10 @@ def produce(push, bulk)
   what, first, count = ARGV
   ids = (first.to_i...(first.to_i + count.to_i)).to_a
   if what == 'paced'
-    times = ids.map do |id|
+    times = ids.flat_map do |id|
+      before = now
       push.call(id)
-      now.tap { sleep 0.02 }
+      [before, now].tap { sleep 0.02 }
     end
     puts times.join(' ')
     return

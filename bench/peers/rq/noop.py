@@ -1,0 +1,5 @@
+from record import ran
+
+
+def noop(number, text):
+    ran(number)

@@ -1,0 +1,3 @@
+import os
+
+REDIS_URL = 'unix://' + os.environ['PEERS_SOCKET']
