@@ -25,6 +25,7 @@ final class Scale extends Measurement
         'one queue' => ['one queue, 8 workers, CPU per job', 'us'],
         'eight queues' => ['eight queues in one service, 1 worker each, CPU per job', 'us'],
         'queues ratio' => ['eight queues : one', 'x', 'at most', 1.2],
+        'queues hundred' => ['eight queues : one with 2 workers (100 thousand waiting)', 'x', 'at most', 1.2],
         'one service' => ['one service, 8 workers, jobs that sleep for 2 ms', 'jobs/s'],
         'four services' => ['four such services on one Redis', 'jobs/s'],
         'services ratio' => ['four : four times one', 'x', 'at least', 0.95],
@@ -49,7 +50,8 @@ final class Scale extends Measurement
         $this->note('rate million', $million['rate']);
         $this->note('redis', $hundred['redis']);
         $this->note('redis push', $million['push']);
-        $this->queues($this->settings->number(200_000, 100_000));
+        $eight = $this->queues($this->settings->number(200_000, 100_000));
+        $this->note('queues hundred', $eight / $hundred['all']);
         $this->services();
     }
 
@@ -86,7 +88,7 @@ final class Scale extends Measurement
         $push = ($stage->redis_cpu() - $before) / $waiting * 1e6;
         $run = $stage->run($waiting, [Stage::queue()])->start();
         $cost = $this->cost($stage, $run, min($waiting, 200_000));
-        $run->stop(Queue::counts('jobs')['waiting']);
+        $run->stop();
         Run::account($delayed, $delayed - Queue::counts('jobs')['delayed'], 0);
         $stage->close();
         return $cost + ['push' => $push];
@@ -103,7 +105,8 @@ final class Scale extends Measurement
         return ['all' => ($service + $redis) / $done * 1e6, 'redis' => $redis / $done * 1e6, 'rate' => $done / ($ns / 1e9)];
     }
 
-    private function queues(int $jobs): void
+    /** What a job of eight queues costs. */
+    private function queues(int $jobs): float
     {
         $cost = [];
         foreach ([1, 8] as $count) {
@@ -120,6 +123,7 @@ final class Scale extends Measurement
         $this->note('one queue', $cost[1]);
         $this->note('eight queues', $cost[8]);
         $this->note('queues ratio', $cost[8] / $cost[1]);
+        return $cost[8];
     }
 
     private function services(): void

@@ -12,8 +12,7 @@ final class Charts
     private const WIDTH = 860;
     private string $dir;
 
-    /** `peers` is the file of bench/peers/run, which need not be there. */
-    public function __construct(private Report $report, private string $peers) {}
+    public function __construct(private Report $report, private Peers $peers) {}
 
     public function draw(string $dir): void
     {
@@ -25,11 +24,8 @@ final class Charts
         is_dir($dir) || mkdir($dir);
         $this->ratios();
         $this->memory();
-        if (is_file($this->peers)) {
-            $peers = json_decode(file_get_contents($this->peers), true, flags: JSON_THROW_ON_ERROR);
-            $this->rates($peers);
-            $this->latencies($peers);
-        }
+        $this->rates();
+        $this->latencies();
     }
 
     /** A bar for a row of the table, or none if it was not measured. */
@@ -66,47 +62,22 @@ final class Charts
         ], true);
     }
 
-    /** What was measured in the same run as the peers; if mpqueue is not among them, what is in the table. */
-    private function rates(array $peers): void
+    private function rates(): void
     {
-        $bars = [];
-        foreach ($peers as $entry) {
-            if (($entry['what'] ?? '') === 'drain' && $entry['values']) {
-                $bars[] = [self::label($entry), median($entry['values']), min($entry['values']), max($entry['values']), null, $entry['peer'] === 'mpqueue'];
-            }
-        }
-        if (!array_filter(array_column($bars, 5))) {
-            $bars = [...$bars, ...array_map(fn ($bar) => array_replace($bar, [4 => null]), $this->bar('drain', 'drain', 'mpqueue, 2 workers'))];
-        }
-        $this->bars('drain', 'Drain of no-op jobs', 'jobs a second, logarithmic', self::sorted($bars), true);
+        $rows = $this->peers->with('drain');
+        $bars = array_map(fn ($label, $row) => [$label, median($row['drain']), min($row['drain']), max($row['drain']), null, $row['peer'] === Peers::OURS],
+            array_keys($rows), $rows);
+        $this->bars('drain', "Drain of no-op jobs, {$this->peers->workers()} worker processes", 'jobs a second, logarithmic', self::sorted($bars), true);
     }
 
-    /** The bar ends at p50, the mark is p99. */
-    private function latencies(array $peers): void
+    private function latencies(): void
     {
         $bars = [];
-        foreach ($peers as $entry) {
-            if (preg_match('/^latency (p50|p99)$/', $entry['what'] ?? '', $found) && $entry['values']) {
-                $value = median($entry['values']) * ($entry['unit'] === 'us' ? 0.001 : 1);
-                $bars[self::label($entry)][$found[1]] = $value;
-                $bars[self::label($entry)]['ours'] = $entry['peer'] === 'mpqueue';
-            }
+        foreach ($this->peers->with('latency p50', 'latency p99') as $label => $row) {
+            [$p50, $p99] = [median($row['latency p50']), median($row['latency p99'])];
+            $bars[] = [$label, $p50, $p50, $p50, $p99, $row['peer'] === Peers::OURS, self::short($p50) . ' / ' . self::short($p99)];
         }
-        if (!array_filter(array_column($bars, 'ours')) && isset($this->report->measured['latency'])) {
-            $rows = $this->report->measured['latency']['rows'];
-            $bars['mpqueue, 2 workers'] = ['p50' => median($rows['call p50']['values']) / 1000, 'p99' => median($rows['call p99']['values']) / 1000, 'ours' => true];
-        }
-        $bars = array_filter($bars, fn ($bar) => isset($bar['p50'], $bar['p99']));
-        $bars = array_map(fn ($label, $bar) => [$label, $bar['p50'], $bar['p50'], $bar['p50'], $bar['p99'], $bar['ours'],
-            self::short($bar['p50']) . ' / ' . self::short($bar['p99'])], array_keys($bars), $bars);
         $this->bars('latency', 'From push to start on an idle service', 'milliseconds, logarithmic (bar: p50, red: p99)', array_reverse(self::sorted($bars)), true);
-    }
-
-    private static function label(array $entry): string
-    {
-        $workers = $entry['workers'] ?? null;
-        $row = ($entry['row'] ?? '') === '' ? '' : " ({$entry['row']})";
-        return $entry['peer'] . $row . ($workers ? ", $workers worker" . ($workers > 1 ? 's' : '') : '') . (($entry['conserved'] ?? true) === false ? ', LOSES JOBS' : '');
     }
 
     /** The largest first. */

@@ -95,18 +95,18 @@ final class Report
         return str_contains($text, '.') && $unit !== 'x' ? rtrim(rtrim($text, '0'), '.') : $text;
     }
 
-    /** Puts the table between its two markers in the document. */
-    public function insert(string $document): void
+    /** Puts a text between the two markers of that name in the document. */
+    public static function insert(string $document, string $name, string $markdown): void
     {
         $text = (string) file_get_contents($document);
-        $new = preg_replace('/(<!-- table:begin[^>]*-->\n).*(?=<!-- table:end -->)/s', '${1}' . addcslashes($this->markdown(), '\\$') . "\n", $text, 1, $count);
+        $new = preg_replace_callback("/(<!-- $name:begin[^>]*-->\n).*(?=<!-- $name:end -->)/s", fn ($found) => "$found[1]$markdown\n", $text, 1, $count);
         if ($count !== 1) {
-            throw new \RuntimeException("$document has no markers for the table");
+            throw new \RuntimeException("$document has no markers for the $name");
         }
         file_put_contents($document, $new);
     }
 
-    private function markdown(): string
+    public function markdown(): string
     {
         $lines = ["{$this->about['machine']}; {$this->about['versions']}."];
         foreach ($this->measured as $measured) {

@@ -94,9 +94,10 @@ final class Run
     }
 
     /**
-     * Ends it. Every number must have been run exactly once, apart from `left` of them, any, that still wait in the store.
+     * Ends it. Every number must have been run exactly once, apart from those that wait in its queues then, and from
+     * `never` that were not stored. Whatever is still held by somebody is lost.
      */
-    public function stop(int $left = 0): void
+    public function stop(int $never = 0): void
     {
         foreach ($this->nodes as $node) {
             $status = $node->stop();
@@ -105,7 +106,8 @@ final class Run
             }
         }
         [$runs, $ran] = $this->read();
-        self::account($this->numbers, $this->numbers - $left - $ran, $runs - $ran);
+        $left = array_sum(array_map(fn ($queue) => Queue::counts($queue)['waiting'], $this->queues));
+        self::account($this->numbers, $this->numbers - $never - $left - $ran, $runs - $ran);
     }
 
     /** Also for jobs that were only stored and counted. */
