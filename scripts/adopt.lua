@@ -1,12 +1,12 @@
--- Retires an owner whose lease has ended and lists jobs it held, and sweeps what late BLMOVEs left in retired stages.
--- They stay there until exchange.lua settles them. Whoever looks for no owner by name renews its own lease.
--- KEYS: run, ready, nodes, retired, failed, stats, delayed
--- ARGV: token, own name, name of the dead owner or '', prefix of the queue's keys, most jobs, most bytes, lease ms
--- Answers LOST, STALE, ENDED (our own lease has), NOBODY, {name of the dead owner, garbage, envelopes...}, or when nobody
--- was named and nobody is dead {in how many ms somebody may be, until the earliest job is due}, -1 = not known, none
-local call, byte, sub = redis.call, string.byte, string.sub
-local run, ready, nodes, retired, failed, stats, delayed = unpack(KEYS)
-local me, dead, prefix, most, most_bytes = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+-- Retires an owner whose lease has ended and sweeps what late BLMOVEs left in retired stages. The jobs that it held
+-- stay there until exchange.lua settles them. Whoever looks for no owner by name renews its own lease.
+-- KEYS: run, ready, nodes, retired, delayed
+-- ARGV: token, own name, name of the dead owner or '', prefix of the queue's keys, lease ms
+-- Answers LOST, STALE, ENDED (our own lease has), NOBODY, {name of the dead owner, numbers of its chunks...}, or when
+-- nobody was named and nobody is dead {in how many ms somebody may be, until the earliest job is due}, -1 = not known, none
+local call, sub = redis.call, string.sub
+local run, ready, nodes, retired, delayed = unpack(KEYS)
+local me, dead, prefix = ARGV[2], ARGV[3], ARGV[4]
 local token = call('HGET', run, '_meta')
 if token ~= ARGV[1] then
     return {ok = token and 'STALE' or 'LOST'}
@@ -54,7 +54,7 @@ if not named then
     if tonumber(call('ZSCORE', nodes, me) or '0') <= now then
         return {ok = 'ENDED'}
     end
-    call('ZADD', nodes, 'XX', string.format('%.0f', now + tonumber(ARGV[7])), me)
+    call('ZADD', nodes, 'XX', string.format('%.0f', now + tonumber(ARGV[5])), me)
     local first = call('ZRANGE', nodes, 0, 1, 'WITHSCORES')
     local at = first[1] == me and 3 or 1
     local ends = first[at] and tonumber(first[at + 1])
@@ -81,40 +81,13 @@ if not named then
     call('ZADD', nodes, 0, dead)
 end
 
--- Oldest first; compared as hexadecimal text, because Lua compares by the server's locale.
-local candidates, order = call('HKEYS', theirs), {}
-for i = 1, #candidates do
-    order[candidates[i]] = string.gsub(candidates[i], '.', function(c) return string.format('%02x', byte(c)) end)
+local chunks = {}
+for _, chunk in ipairs(call('HKEYS', theirs)) do
+    chunks[#chunks + 1] = tonumber(chunk)
 end
-table.sort(candidates, function(a, b) return order[a] < order[b] end)
-
-local reply, ids, garbage, bytes = {dead, 0}, {}, 0, 0
-for i = 1, math.min(#candidates, most) do
-    ids[i] = candidates[i]
-    bytes = bytes + call('HSTRLEN', theirs, ids[i])
-    if bytes >= most_bytes then
-        break
-    end
-end
-if #ids > 0 then
-    local envelopes = call('HMGET', theirs, unpack(ids))
-    for i = 1, #ids do
-        local envelope = envelopes[i]
-        local m, q, version = byte(envelope, 1, 3)
-        if m == 77 and q == 81 and version == 1 and #envelope >= 72 and sub(envelope, 9, 24) == ids[i] then
-            reply[#reply + 1] = envelope
-        else
-            call('HSET', failed, sub(redis.sha1hex(envelope), 1, 16), envelope)
-            call('HDEL', theirs, ids[i])
-            garbage = garbage + 1
-        end
-    end
-    if garbage > 0 then
-        call('HINCRBY', stats, 'failed', garbage)
-    end
-end
-if call('EXISTS', theirs) == 0 then
+table.sort(chunks)
+if #chunks == 0 then
     call('ZREM', nodes, dead)
 end
-reply[2] = garbage
-return reply
+table.insert(chunks, 1, dead)
+return chunks

@@ -1,8 +1,8 @@
 -- Registers an owner (fresh) or takes its name up again (resume).
 -- KEYS: run, ready, nodes, retired
 -- ARGV: 'fresh' or 'resume', owner, lease ms, prefix of the queue's keys, ids of jobs that were given out...
--- Answers LOST, or {token, generation, ids held...}. The token is longer than 64 bytes so that Redis never packs the
--- hash into a listpack, whose removals cost O(n).
+-- Answers LOST, or {token, generation, number of the next chunk, numbers of the chunks held...}. The token is longer
+-- than 64 bytes so that Redis never packs the hash into a listpack, whose removals cost O(n).
 local call = redis.call
 local run, ready, nodes, retired = unpack(KEYS)
 -- A first write that a full Redis allows lets the others through, too; so it is in every script of a consumer.
@@ -11,6 +11,13 @@ local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local token = call('HGET', run, '_meta')
 local generation = token and tonumber(string.sub(token, 1, 20)) or 0
+local chunks, next_chunk = {}, 1
+for _, chunk in ipairs(call('HKEYS', run)) do
+    if chunk ~= '_meta' then
+        chunks[#chunks + 1] = tonumber(chunk)
+        next_chunk = math.max(next_chunk, tonumber(chunk) + 1)
+    end
+end
 if ARGV[1] == 'resume' then
     if not token then
         return {ok = 'LOST'}
@@ -25,7 +32,11 @@ if ARGV[1] == 'resume' then
     for i = #staged, 1, -1 do
         local id = string.sub(staged[i], 9, 24)
         if given[id] then
-            call('HSET', run, id, staged[i])
+            local chunk = string.format('%.0f', next_chunk)
+            call('RPUSH', ARGV[4] .. 'held:' .. ARGV[2] .. ':' .. chunk, staged[i])
+            call('HSET', run, chunk, 1)
+            chunks[#chunks + 1] = next_chunk
+            next_chunk = next_chunk + 1
         else
             call('LPUSH', ready, staged[i])
         end
@@ -38,10 +49,9 @@ generation = generation + 1
 token = string.format('%020d', generation) .. string.rep('.', 52)
 call('HSET', run, '_meta', token)
 call('ZADD', nodes, string.format('%.0f', now + tonumber(ARGV[3])), ARGV[2])
-local reply = {token, generation}
-for _, id in ipairs(call('HKEYS', run)) do
-    if id ~= '_meta' then
-        reply[#reply + 1] = id
-    end
+table.sort(chunks)
+local reply = {token, generation, next_chunk}
+for i = 1, #chunks do
+    reply[i + 3] = chunks[i]
 end
 return reply

@@ -6,6 +6,9 @@ call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 for _, owner in ipairs(call('ZRANGE', KEYS[5], 0, -1)) do
     local run = ARGV[1] .. 'run:' .. owner
     local meta = call('HGET', run, '_meta')
+    for _, chunk in ipairs(call('HKEYS', run)) do
+        call('UNLINK', ARGV[1] .. 'held:' .. owner .. ':' .. chunk)
+    end
     call('UNLINK', run)
     if meta then
         call('HSET', run, '_meta', meta)

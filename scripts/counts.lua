@@ -8,11 +8,17 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local running, waiting = 0, call('LLEN', ready) + call('ZCOUNT', delayed, '-inf', now)
 for _, owner in ipairs(call('ZRANGE', nodes, 0, -1)) do
     local run = ARGV[1] .. 'run:' .. owner
-    local meta = call('HGET', run, '_meta')
-    running = running + call('HLEN', run)
+    local fields, meta = call('HGETALL', run), nil
+    for i = 1, #fields, 2 do
+        if fields[i] == '_meta' then
+            meta = fields[i + 1]
+        else
+            running = running + tonumber(fields[i + 1])
+        end
+    end
     if meta then
         local generation = string.format('%d', tonumber(string.sub(meta, 1, 20)))
-        running = running - 1 + call('LLEN', ARGV[1] .. 'stage:' .. owner .. ':' .. generation)
+        running = running + call('LLEN', ARGV[1] .. 'stage:' .. owner .. ':' .. generation)
     end
 end
 for _, stage in ipairs(call('ZRANGE', retired, 0, -1)) do

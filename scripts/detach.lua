@@ -1,6 +1,6 @@
 -- Hands back everything an owner holds and ends its lease.
 -- KEYS: run, stage, ready, nodes, retired
--- ARGV: token, owner, name of the stage
+-- ARGV: token, owner, name of the stage, prefix of the queue's keys
 local call = redis.call
 local run, stage, ready, nodes, retired = unpack(KEYS)
 local token = call('HGET', run, '_meta')
@@ -10,15 +10,13 @@ end
 call('HDEL', run, '_meta')
 while call('LMOVE', stage, ready, 'RIGHT', 'LEFT') do
 end
--- Ids grow with a producer's sequence: the oldest job is moved last and so comes first. Compared as hexadecimal text,
--- because Lua compares by the server's locale.
-local ids, order = call('HKEYS', run), {}
-for i = 1, #ids do
-    order[ids[i]] = string.gsub(ids[i], '.', function(c) return string.format('%02x', string.byte(c)) end)
-end
-table.sort(ids, function(a, b) return order[a] > order[b] end)
-for i = 1, #ids do
-    call('LPUSH', ready, call('HGET', run, ids[i]))
+local chunks = call('HKEYS', run)
+table.sort(chunks, function(a, b) return tonumber(a) > tonumber(b) end)
+for i = 1, #chunks do
+    local chunk = ARGV[4] .. 'held:' .. ARGV[2] .. ':' .. chunks[i]
+    call('LREM', chunk, 0, '')
+    while call('LMOVE', chunk, ready, 'RIGHT', 'LEFT') do
+    end
 end
 call('DEL', run)
 call('ZREM', nodes, ARGV[2])

@@ -1,38 +1,48 @@
 -- Settles, promotes what is due, reserves and renews the lease of one owner.
 -- KEYS: run, stage, ready, delayed, nodes, failed, stats, run of the owner whose jobs are settled
--- ARGV: token, owner, lease ms, want, bytes wanted, first chunk, wake channel,
---       numbers of: claims, unstaged, done, other settles;
---       ids of claims, of unstaged, of done; then kind, id, delay, envelope of each other settle
--- Answers LOST, STALE, or {refused, garbage, earliest due time or -1 (0 = not looked up), now, ready, envelopes...}
---
--- The first write must be one that Redis allows when its memory is full: it lets the others through, too, and a
--- consumer is what makes room.
-local call, byte, sub = redis.call, string.byte, string.sub
+-- ARGV: token, owner, owner whose jobs are settled, prefix of the queue's keys, lease ms, want, bytes wanted,
+--       bytes expected of a job (0 = not known), number of the first new chunk,
+--       numbers of: claims, unstaged, singles, splits, trims; ids of claims; ids of unstaged;
+--       kind, chunk, place, id, delay, envelope of each single; chunk, place, places, left of each split;
+--       chunk, places, done of each trim
+-- Answers LOST, STALE, or {refused, earliest due time or -1 (0 = not looked up), now, ready, reserved}. The jobs
+-- that were reserved are the chunk behind those of claims and splits. No envelope of theirs passes through here: making each a
+-- string of Lua would cost more than all the rest.
+local call, sub = redis.call, string.sub
 local run, stage, ready, delayed, nodes, failed, stats, held = unpack(KEYS)
 local token = call('HGET', run, '_meta')
 if token ~= ARGV[1] then
     return {ok = token and 'STALE' or 'LOST'}
 end
+-- The first write must be one that Redis allows when its memory is full: it lets the others through, too, and a
+-- consumer is what makes room.
+call('HDEL', run, '')
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local want, want_bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
-local claims, unstaged, dones, others = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-local at = 11
+local want, want_bytes, expected, number = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local claims, unstaged, singles = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local splits, trims = tonumber(ARGV[13]), tonumber(ARGV[14])
+local mine, theirs = ARGV[4] .. 'held:' .. ARGV[2] .. ':', ARGV[4] .. 'held:' .. ARGV[3] .. ':'
+local at = 14
 local heads = {}
 
 -- What BLMOVE delivered becomes ours, or goes back when it came too late to be given out.
 if claims + unstaged > 0 then
-    local fate, rest = {}, {}
-    for i = at + 1, at + claims + unstaged do
-        fate[ARGV[i]] = i <= at + claims and 'claim' or 'unstage'
+    local chunks, back, rest = {}, {}, {}
+    for i = 1, claims do
+        chunks[ARGV[at + i]] = string.format('%.0f', number + i - 1)
+    end
+    for i = claims + 1, claims + unstaged do
+        back[ARGV[at + i]] = true
     end
     local popped = call('LPOP', stage, claims + unstaged) or {}
     for i = 1, #popped do
         local envelope = popped[i]
         local id = sub(envelope, 9, 24)
-        if fate[id] == 'claim' then
-            call('HSET', run, id, envelope)
-        elseif fate[id] then
+        if chunks[id] then
+            call('RPUSH', mine .. chunks[id], envelope)
+            call('HSET', run, chunks[id], 1)
+        elseif back[id] then
             heads[#heads + 1] = envelope
         else
             rest[#rest + 1] = envelope
@@ -41,39 +51,56 @@ if claims + unstaged > 0 then
     if #rest > 0 then
         call('RPUSH', stage, unpack(rest))
     end
+    number = number + claims
     at = at + claims + unstaged
 end
 
 -- Jobs of others are settled only once their lease was taken away.
 local may_settle = held == run or call('HEXISTS', held, '_meta') == 0
 local refused = 0
-if dones > 0 and may_settle then
-    local removed = call('HDEL', held, unpack(ARGV, at + 1, at + dones))
-    refused = dones - removed
-    if removed > 0 then
-        call('HINCRBY', stats, 'done', removed)
-    end
-else
-    refused = dones
-    call('HDEL', run, '')
-end
-at = at + dones
 
-if others > 0 then
-    local later, first, retried, ended = {}, math.huge, 0, 0
-    for i = at + 1, at + 4 * others, 4 do
-        local kind, id, delay, envelope = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
-        if kind == 'return' then
-            envelope = call('HGET', held, id)
-        end
-        if not may_settle or call('HDEL', held, id) == 0 then
+local function forget(chunk)
+    call('DEL', theirs .. chunk)
+    call('HDEL', held, chunk)
+end
+
+-- Leaves an empty place. Nothing when the job is not there: others have settled it.
+local function take(chunk, place, id)
+    local envelope = may_settle and call('LINDEX', theirs .. chunk, place)
+    if not envelope or sub(envelope, 9, 24) ~= id then
+        return nil
+    end
+    call('LSET', theirs .. chunk, place, '')
+    if call('HINCRBY', held, chunk, -1) <= 0 then
+        forget(chunk)
+    end
+    return envelope
+end
+
+if singles > 0 then
+    local later, first, done, retried, ended = {}, math.huge, 0, 0, 0
+    for i = at + 1, at + 6 * singles, 6 do
+        local kind, chunk, delay, envelope = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 4]), ARGV[i + 5]
+        local taken = kind ~= 'empty' and take(chunk, ARGV[i + 2], ARGV[i + 3])
+        if kind == 'empty' then
+            if may_settle then
+                forget(chunk)
+            end
+        elseif not taken then
             refused = refused + 1
+        elseif kind == 'done' then
+            done = done + 1
         elseif kind == 'failed' then
-            call('HSET', failed, id, envelope)
+            call('HSET', failed, ARGV[i + 3], envelope)
+            ended = ended + 1
+        elseif kind == 'garbage' then
+            call('HSET', failed, sub(redis.sha1hex(taken), 1, 16), taken)
             ended = ended + 1
         else
             if kind == 'retry' then
                 retried = retried + 1
+            else
+                envelope = taken
             end
             if delay > 0 then
                 local due = now + 1 + delay -- now was rounded down, and nothing may be early
@@ -90,18 +117,51 @@ if others > 0 then
         local earliest = call('ZCOUNT', delayed, '-inf', first) == 0
         call('ZADD', delayed, unpack(later))
         if earliest then
-            redis.pcall('PUBLISH', ARGV[7], first)
+            redis.pcall('PUBLISH', ARGV[4] .. 'wake', first)
         end
     end
-    if retried > 0 then
-        call('HINCRBY', stats, 'retried', retried)
+    for name, count in pairs({done = done, retried = retried, failed = ended}) do
+        if count > 0 then
+            call('HINCRBY', stats, name, count)
+        end
     end
-    if ended > 0 then
-        call('HINCRBY', stats, 'failed', ended)
+    at = at + 6 * singles
+end
+
+-- Jobs that others have overtaken become a chunk of their own.
+for i = at + 1, at + 4 * splits, 4 do
+    local chunk, own = ARGV[i], string.format('%.0f', number)
+    number = number + 1
+    if call('HEXISTS', held, chunk) == 1 then
+        call('SORT', theirs .. chunk, 'BY', 'nosort', 'LIMIT', ARGV[i + 1], ARGV[i + 2], 'STORE', theirs .. own)
+        call('HSET', held, own, ARGV[i + 3])
+        call('HINCRBY', held, chunk, -tonumber(ARGV[i + 3]))
     end
 end
+at = at + 4 * splits
+
+-- Only an owner's own chunks are split and trimmed: it alone knows that nothing at the front is left.
+local total = 0
+for i = at + 1, at + 3 * trims, 3 do
+    local chunk, done = ARGV[i], tonumber(ARGV[i + 2])
+    local left = tonumber(call('HGET', held, chunk) or '-1') - done
+    if left < 0 then
+        refused = refused + done
+    else
+        total = total + done
+        if left == 0 then
+            forget(chunk)
+        else
+            call('LTRIM', theirs .. chunk, ARGV[i + 1], -1)
+            call('HSET', held, chunk, left)
+        end
+    end
+end
+if total > 0 then
+    call('HINCRBY', stats, 'done', total)
+end
 if held ~= run and call('EXISTS', held) == 0 then
-    call('ZREM', nodes, sub(held, #run - #ARGV[2] + 1)) -- nothing is left of that owner
+    call('ZREM', nodes, ARGV[3]) -- nothing is left of that owner
 end
 if #heads > 0 then
     local reversed = {}
@@ -119,7 +179,8 @@ local function fit(chunk, last, room)
     return chunk
 end
 
-local chunk, moved, bytes, budget = tonumber(ARGV[6]), 0, 0, 16777216
+local moved, bytes, budget = 0, 0, 16777216
+local chunk = expected == 0 and 1 or math.max(1, math.min(32, math.floor(budget / expected)))
 while moved < 256 and bytes < budget do
     local due = call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, chunk)
     if #due == 0 then
@@ -139,49 +200,36 @@ while moved < 256 and bytes < budget do
     chunk = fit(chunk, last, budget - bytes)
 end
 
-local reply, jobs, fields, taken, garbage, drained = {0, 0, 0, 0, 0}, 0, {}, 0, 0, false
-chunk, bytes = want_bytes > 0 and tonumber(ARGV[6]) or want, 0
-while taken < want and not drained and (want_bytes == 0 or bytes < want_bytes) do
-    chunk = math.min(chunk, want - taken)
-    if want_bytes > 0 and chunk > 1 then
-        local mean = taken > 0 and bytes / taken or 0
-        if mean * chunk > want_bytes - bytes then
-            chunk = math.max(1, math.floor((want_bytes - bytes) / mean))
-        end
-        chunk = fit(chunk, call('LINDEX', ready, chunk - 1) or call('LINDEX', ready, -1), want_bytes - bytes)
+-- SORT copies without looking. The list is counted afterwards: where the last job is no larger than expected, others
+-- may be. The server's bytes are a quarter more than the jobs' at most.
+local reserved = 0
+if want > 0 then
+    local chunk, room = mine .. string.format('%.0f', number), math.huge
+    if want_bytes > 0 then
+        local last = call('LINDEX', ready, want - 1) or call('LINDEX', ready, -1) or ''
+        local first = expected == 0 and call('LINDEX', ready, 0) or ''
+        want = math.min(want, math.max(1, math.ceil(want_bytes / math.max(expected, #first, #last, 1))))
+        room = 1.3 * want_bytes + 65536
     end
-    local popped = call('LPOP', ready, chunk) or {}
-    drained = #popped < chunk
-    for i = 1, #popped do
-        local envelope = popped[i]
-        local m, q, version = byte(envelope, 1, 3)
-        if m == 77 and q == 81 and version == 1 and #envelope >= 72 then
-            jobs = jobs + 1
-            reply[5 + jobs] = envelope
-            fields[2 * jobs - 1] = sub(envelope, 9, 24)
-            fields[2 * jobs] = envelope
-        else
-            call('HSET', failed, sub(redis.sha1hex(envelope), 1, 16), envelope)
-            garbage = garbage + 1
+    reserved = call('SORT', ready, 'BY', 'nosort', 'LIMIT', 0, want, 'STORE', chunk)
+    while reserved > 1 and room < math.huge do
+        local bytes = call('MEMORY', 'USAGE', chunk, 'SAMPLES', 0)
+        if bytes <= room then
+            break
         end
-        bytes = bytes + #envelope
+        want = math.max(1, math.floor(reserved * want_bytes / bytes))
+        reserved = call('SORT', ready, 'BY', 'nosort', 'LIMIT', 0, want, 'STORE', chunk)
     end
-    taken = taken + #popped
-    chunk = 8 * chunk
-end
-if jobs > 0 then
-    call('HSET', run, unpack(fields))
-end
-if garbage > 0 then
-    call('HINCRBY', stats, 'failed', garbage)
+    if reserved > 0 then
+        call('LTRIM', ready, reserved, -1)
+        call('HSET', run, string.format('%.0f', number), reserved)
+    end
 end
 
-call('ZADD', nodes, 'XX', string.format('%.0f', now + tonumber(ARGV[3])), ARGV[2])
-local left = drained and 0 or call('LLEN', ready)
-local due = 0
+call('ZADD', nodes, 'XX', string.format('%.0f', now + tonumber(ARGV[5])), ARGV[2])
+local left, due = call('LLEN', ready), 0
 if left == 0 then
     local earliest = call('ZRANGE', delayed, 0, 0, 'WITHSCORES')
     due = earliest[2] and tonumber(earliest[2]) or -1
 end
-reply[1], reply[2], reply[3], reply[4], reply[5] = refused, garbage, due, now, left
-return reply
+return {refused, due, now, left, reserved}

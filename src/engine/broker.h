@@ -167,8 +167,9 @@ typedef struct mpq_broker_ops {
      * so nobody settles them who knows less about them. A look with `dead` NULL renews the handle's own lease, unless
      * that has ended. 0 = out->from names it (count may be 0), 1 = nobody: see out->look_in_ms and next_due_ms. The
      * jobs stay where they are until an exchange with out->from as its `dead` has settled them: whoever dies on the
-     * way, or does not hear an answer, leaves nothing half done. Settle what was listed and call again, until 1. Jobs
-     * that were staged for it but never delivered go back to the head by themselves. */
+     * way, or does not hear an answer, leaves nothing half done. Settle what was listed (through this handle, before it
+     * attaches again) and call again, until 1. Jobs that were staged for it but never delivered go back to the head by
+     * themselves. */
     int (*adopt)(mpq_broker *broker, const char *dead, mpq_batch *out, mpq_error *err);
 } mpq_broker_ops;
 

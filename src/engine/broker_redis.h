@@ -4,8 +4,9 @@
  * Keys, for prefix p and queue q (the braces keep a queue in one slot of a cluster):
  *   p:{q}:ready            list of envelopes
  *   p:{q}:delayed          sorted set, envelope by due time in ms
- *   p:{q}:run:<owner>      hash, id -> envelope held; the field _meta is the owner's token (its generation). Whoever
- *                          removes it has taken the lease: requests that show no valid token are refused
+ *   p:{q}:run:<owner>      hash, number of a chunk -> how many jobs of it are held; the field _meta is the owner's
+ * token (its generation). Whoever removes it has taken the lease: requests that show no valid token are refused
+ *   p:{q}:held:<owner>:<n> list, a chunk: envelopes reserved at once. Places of jobs that were settled are empty
  *   p:{q}:stage:<owner>:<generation>  list, where a blocked BLMOVE puts the job it delivers
  *   p:{q}:nodes            sorted set, owner by the end of its lease; 0 = taken, jobs are being moved
  *   p:{q}:retired          sorted set, <owner>:<generation> of stages that a late BLMOVE may still fill, by when
@@ -22,6 +23,7 @@
 
 #include "broker.h"
 #include "redis_conn.h"
+#include "redis_hold.h"
 #include "redis_scripts.h"
 
 enum {
@@ -33,7 +35,10 @@ enum {
 typedef struct mpq_redis_flight {
     mpq_redis_cmd cmd; /* kept until answered: it is sent again when the server has forgotten the script */
     uint64_t sent_at_ms;
-    redisReply *reply; /* owned: read before its turn, NULL = not yet */
+    redisReply *reply; /* owned: the script's, NULL = not read yet */
+    redisReply *jobs;  /* owned: the chunk that it has reserved; read behind it, unless nothing was wanted */
+    uint64_t chunk;    /* its number, 0 = nothing was wanted */
+    size_t refused;    /* settles that were not put to the server: we don't hold those jobs */
     bool claim;        /* ours: nobody waits for the answer */
 } mpq_redis_flight;
 
@@ -53,6 +58,11 @@ typedef struct mpq_redis_consumer {
     size_t flight_count;
     size_t exchange_count;  /* of them the caller's */
     uint64_t average_bytes; /* of an envelope; 0 = none seen */
+
+    mpq_redis_hold hold; /* what we hold, and what under_way exchanges have not settled yet */
+    uint64_t next_chunk;
+    mpq_redis_hold listed;             /* what adopt listed last ... */
+    char listed_of[MPQ_OWNER_MAX + 1]; /* ... of this owner */
 
     mpq_redis_conn wait;
     mpq_redis_conn news;
@@ -98,8 +108,32 @@ int mpq_redis_block(mpq_redis *redis, mpq_error *err);
 /* What BLMOVE has delivered by now was ready before what this answer brings, and goes ahead of it. */
 int mpq_redis_put_delivered_first(mpq_redis *redis, mpq_batch *out, mpq_error *err);
 bool mpq_redis_has_news(const mpq_redis_consumer *consumer);
-/* Appends the array's elements from `first` on; false when one is no envelope or there are more than `max`. */
-bool mpq_redis_take_envelopes(const redisReply *reply, size_t first, size_t max, mpq_batch *out);
+/* broker_redis_hold.c */
+/* Where the jobs of chunks go, and what else was found. */
+typedef struct mpq_redis_taken {
+    mpq_redis_hold *hold;
+    mpq_batch *out; /* their envelopes; may be NULL */
+    mpq_buf *ids;   /* or their ids; may be NULL */
+    size_t room;    /* for so many jobs: further ones are left where they are */
+    bool fresh;     /* just reserved: no place can be empty */
+    bool lost;      /* our own lease was taken */
+    size_t garbage; /* bytes that are no envelope: moved to the failed records */
+} mpq_redis_taken;
+
+/* Takes over the elements of a chunk that `owner` holds, as they are now. */
+int mpq_redis_hold_take(mpq_redis *redis, const char *owner, uint64_t number, const redisReply *elements,
+                        mpq_redis_taken *taken, mpq_error *err);
+/* Asks for them first. */
+int mpq_redis_hold_read(mpq_redis *redis, const char *owner, uint64_t number, mpq_redis_taken *taken, mpq_error *err);
+/* The name of a chunk's list, as one argument. */
+void mpq_redis_cmd_chunk(mpq_redis_cmd *cmd, const mpq_redis *redis, const char *owner, uint64_t number);
+mpq_slice mpq_redis_id_bytes(mpq_slice envelope);
+
+/* broker_redis_consume.c: the arguments of exchange.lua, in this order. Settles are of jobs of `settled`. */
+void mpq_redis_exchange_begin(mpq_redis *redis, mpq_redis_cmd *cmd, const char *settled, const mpq_exchange *exchange);
+void mpq_redis_exchange_counts(mpq_redis_cmd *cmd, size_t claims, size_t unstaged, const mpq_redis_plan *plan);
+void mpq_redis_cmd_single(mpq_redis_cmd *cmd, const char *kind, uint64_t chunk, uint32_t place, mpq_slice id,
+                          uint64_t delay_ms, mpq_slice envelope);
 
 /* broker_redis_admin.c */
 int mpq_redis_counts(mpq_broker *broker, const char *queue, mpq_counts *out, mpq_error *err);

@@ -8,11 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    FIRST_CHUNK_MAX = 32,        /* the script lets chunks grow while jobs are as small as expected */
-    CHUNK_BYTES = 16 << 20,      /* guides the first chunk when no want_bytes does */
-    KEPT_CMD_BYTES = 1024 * 1024 /* a larger buffer is given back once answered */
-};
+enum { KEPT_CMD_BYTES = 1024 * 1024 /* a larger buffer is given back once answered */ };
 
 #define DELAY_MAX_MS (UINT64_C(1) << 52) /* a sorted set's scores are doubles */
 
@@ -23,16 +19,6 @@ static const char *const settle_names[] = {
     [MPQ_SETTLE_RETURN] = "return",
 };
 
-/* How many jobs to pop before their size is known. */
-static uint64_t first_chunk(const mpq_redis_consumer *consumer, const mpq_exchange *exchange)
-{
-    uint64_t budget = exchange->want_bytes ? exchange->want_bytes : CHUNK_BYTES;
-    if (consumer->average_bytes == 0)
-        return 1;
-    uint64_t fits = budget / consumer->average_bytes;
-    return fits < 1 ? 1 : fits > FIRST_CHUNK_MAX ? FIRST_CHUNK_MAX : fits;
-}
-
 static size_t count_unstaged(const mpq_redis_consumer *consumer)
 {
     size_t count = 0;
@@ -42,22 +28,45 @@ static size_t count_unstaged(const mpq_redis_consumer *consumer)
     return count;
 }
 
-static void write_head(mpq_redis_consumer *consumer, const mpq_exchange *exchange, mpq_redis_cmd *cmd)
+void mpq_redis_exchange_begin(mpq_redis *redis, mpq_redis_cmd *cmd, const char *settled, const mpq_exchange *exchange)
 {
     static const char *const suffixes[] = {"ready", "delayed", "nodes", "failed", "stats"};
+    mpq_redis_consumer *consumer = &redis->consumer;
     mpq_redis_script_begin(cmd, MPQ_SCRIPT_EXCHANGE, 8);
     mpq_redis_cmd_key(cmd, consumer->keys, "run:", consumer->owner);
     mpq_redis_cmd_key(cmd, consumer->keys, "stage:", consumer->stage);
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
         mpq_redis_cmd_key(cmd, consumer->keys, suffixes[i], NULL);
-    mpq_redis_cmd_key(cmd, consumer->keys, "run:", exchange->dead ? exchange->dead : consumer->owner);
+    mpq_redis_cmd_key(cmd, consumer->keys, "run:", settled);
     mpq_redis_cmd_bytes(cmd, consumer->token, consumer->token_len);
     mpq_redis_cmd_str(cmd, consumer->owner);
+    mpq_redis_cmd_str(cmd, settled);
+    mpq_redis_cmd_str(cmd, consumer->keys);
     mpq_redis_cmd_u64(cmd, consumer->lease_ms);
     mpq_redis_cmd_u64(cmd, exchange->want);
     mpq_redis_cmd_u64(cmd, exchange->want_bytes);
-    mpq_redis_cmd_u64(cmd, first_chunk(consumer, exchange));
-    mpq_redis_cmd_key(cmd, consumer->keys, "wake", NULL);
+    mpq_redis_cmd_u64(cmd, consumer->average_bytes);
+    mpq_redis_cmd_u64(cmd, consumer->next_chunk);
+}
+
+void mpq_redis_exchange_counts(mpq_redis_cmd *cmd, size_t claims, size_t unstaged, const mpq_redis_plan *plan)
+{
+    mpq_redis_cmd_u64(cmd, claims);
+    mpq_redis_cmd_u64(cmd, unstaged);
+    mpq_redis_cmd_u64(cmd, plan->single_count);
+    mpq_redis_cmd_u64(cmd, plan->split_count);
+    mpq_redis_cmd_u64(cmd, plan->trim_count);
+}
+
+void mpq_redis_cmd_single(mpq_redis_cmd *cmd, const char *kind, uint64_t chunk, uint32_t place, mpq_slice id,
+                          uint64_t delay_ms, mpq_slice envelope)
+{
+    mpq_redis_cmd_str(cmd, kind);
+    mpq_redis_cmd_u64(cmd, chunk);
+    mpq_redis_cmd_u64(cmd, place);
+    mpq_redis_cmd_bytes(cmd, id.data, id.len);
+    mpq_redis_cmd_u64(cmd, delay_ms < DELAY_MAX_MS ? delay_ms : DELAY_MAX_MS);
+    mpq_redis_cmd_bytes(cmd, envelope.data, envelope.len);
 }
 
 /* Claims come first: the job that a claim is for may be settled in the same exchange. */
@@ -72,36 +81,84 @@ static void write_staged(mpq_redis_consumer *consumer, mpq_redis_cmd *cmd)
     }
 }
 
-static void write_settles(const mpq_exchange *exchange, mpq_redis_cmd *cmd)
+static void write_single(mpq_redis_cmd *cmd, const mpq_redis_single *single)
 {
-    for (size_t i = 0; i < exchange->settle_count; i++)
-        if (exchange->settles[i].kind == MPQ_SETTLE_DONE)
-            mpq_redis_cmd_bytes(cmd, exchange->settles[i].id.bytes, MPQ_ID_BYTES);
-    for (size_t i = 0; i < exchange->settle_count; i++) {
-        const mpq_settle *settle = &exchange->settles[i];
-        bool delayed = settle->kind == MPQ_SETTLE_RETRY;
-        bool rewritten = delayed || settle->kind == MPQ_SETTLE_FAILED;
-        if (settle->kind == MPQ_SETTLE_DONE)
-            continue;
-        mpq_redis_cmd_str(cmd, settle_names[settle->kind]);
-        mpq_redis_cmd_bytes(cmd, settle->id.bytes, MPQ_ID_BYTES);
-        mpq_redis_cmd_u64(cmd, !delayed ? 0 : settle->delay_ms < DELAY_MAX_MS ? settle->delay_ms : DELAY_MAX_MS);
-        mpq_redis_cmd_bytes(cmd, settle->envelope.data, rewritten ? settle->envelope.len : 0);
+    enum mpq_settle_kind kind = single->settle ? single->settle->kind : MPQ_SETTLE_DONE;
+    bool rewritten = kind == MPQ_SETTLE_RETRY || kind == MPQ_SETTLE_FAILED;
+    mpq_redis_cmd_single(cmd, settle_names[kind], single->chunk, single->place,
+                         mpq_slice_of((const char *)single->id->bytes, MPQ_ID_BYTES),
+                         kind == MPQ_SETTLE_RETRY ? single->settle->delay_ms : 0,
+                         rewritten ? single->settle->envelope : mpq_slice_of("", 0));
+}
+
+static void write_plan(mpq_redis_cmd *cmd, const mpq_redis_plan *plan)
+{
+    for (size_t i = 0; i < plan->single_count; i++)
+        write_single(cmd, &plan->singles[i]);
+    for (size_t i = 0; i < plan->split_count; i++) {
+        mpq_redis_cmd_u64(cmd, plan->splits[i].chunk);
+        mpq_redis_cmd_u64(cmd, plan->splits[i].place);
+        mpq_redis_cmd_u64(cmd, plan->splits[i].places);
+        mpq_redis_cmd_u64(cmd, plan->splits[i].left);
+    }
+    for (size_t i = 0; i < plan->trim_count; i++) {
+        mpq_redis_cmd_u64(cmd, plan->trims[i].chunk);
+        mpq_redis_cmd_u64(cmd, plan->trims[i].places);
+        mpq_redis_cmd_u64(cmd, plan->trims[i].done);
     }
 }
 
-static void write_exchange(mpq_redis_consumer *consumer, const mpq_exchange *exchange, mpq_redis_cmd *cmd)
+/* Each is a chunk of its own. */
+static int hold_claims(mpq_redis_consumer *consumer, uint64_t *next_chunk, mpq_error *err)
 {
-    size_t done = 0;
-    for (size_t i = 0; i < exchange->settle_count; i++)
-        done += exchange->settles[i].kind == MPQ_SETTLE_DONE;
-    write_head(consumer, exchange, cmd);
-    mpq_redis_cmd_u64(cmd, consumer->claims.len / MPQ_ID_BYTES);
-    mpq_redis_cmd_u64(cmd, count_unstaged(consumer));
-    mpq_redis_cmd_u64(cmd, done);
-    mpq_redis_cmd_u64(cmd, exchange->settle_count - done);
+    for (size_t at = 0; at < consumer->claims.len; at += MPQ_ID_BYTES) {
+        mpq_redis_chunk *chunk = mpq_redis_hold_add(&consumer->hold, (*next_chunk)++, 1);
+        mpq_id id;
+        if (!chunk)
+            return mpq_error_set_memory(err);
+        memcpy(id.bytes, consumer->claims.data + at, MPQ_ID_BYTES);
+        mpq_redis_chunk_put(chunk, 0, &id);
+    }
+    return 0;
+}
+
+/* What adopt did not list last, or for somebody else, can't be found. */
+static mpq_redis_hold *hold_of(mpq_redis_consumer *consumer, const char *dead)
+{
+    if (!dead)
+        return &consumer->hold;
+    if (strcmp(dead, consumer->listed_of) != 0)
+        mpq_redis_hold_clear(&consumer->listed);
+    return &consumer->listed;
+}
+
+/* The numbers of new chunks: first the claims', then the splits', then that of what is reserved. */
+static int write_exchange(mpq_redis *redis, const mpq_exchange *exchange, mpq_redis_flight *flight, mpq_error *err)
+{
+    mpq_redis_consumer *consumer = &redis->consumer;
+    mpq_redis_hold *hold = hold_of(consumer, exchange->dead);
+    mpq_redis_cmd *cmd = &flight->cmd;
+    uint64_t next_chunk = consumer->next_chunk;
+    mpq_redis_plan plan;
+    if (hold_claims(consumer, &next_chunk, err) < 0)
+        return -1;
+    mpq_redis_hold_plan(hold, exchange, exchange->dead ? NULL : &next_chunk, &plan);
+    mpq_redis_exchange_begin(redis, cmd, exchange->dead ? exchange->dead : consumer->owner, exchange);
+    mpq_redis_exchange_counts(cmd, consumer->claims.len / MPQ_ID_BYTES, count_unstaged(consumer), &plan);
     write_staged(consumer, cmd);
-    write_settles(exchange, cmd);
+    write_plan(cmd, &plan);
+    mpq_redis_hold_tidy(hold);
+    flight->refused = plan.refused;
+    flight->chunk = exchange->want ? next_chunk++ : 0;
+    consumer->next_chunk = next_chunk;
+    if (!flight->chunk)
+        return 0;
+    mpq_redis_cmd_then(cmd, 4);
+    mpq_redis_cmd_str(cmd, "LRANGE");
+    mpq_redis_cmd_chunk(cmd, redis, consumer->owner, flight->chunk);
+    mpq_redis_cmd_str(cmd, "0");
+    mpq_redis_cmd_str(cmd, "-1");
+    return 0;
 }
 
 static int launch(mpq_redis *redis, const mpq_exchange *exchange, bool claim, mpq_error *err)
@@ -109,7 +166,8 @@ static int launch(mpq_redis *redis, const mpq_exchange *exchange, bool claim, mp
     mpq_redis_consumer *consumer = &redis->consumer;
     size_t slot = (consumer->first_flight + consumer->flight_count) % MPQ_REDIS_FLIGHTS;
     mpq_redis_flight *flight = &consumer->flights[slot];
-    write_exchange(consumer, exchange, &flight->cmd);
+    if (write_exchange(redis, exchange, flight, err) < 0)
+        return -1;
     flight->claim = claim;
     flight->sent_at_ms = mpq_clock_monotonic_ms();
     if (mpq_redis_conn_write(&consumer->work, "exchange", mpq_redis_cmd_end(&flight->cmd), mpq_redis_deadline(redis),
@@ -139,25 +197,41 @@ int mpq_redis_send(mpq_broker *broker, const mpq_exchange *exchange, mpq_error *
     return rc;
 }
 
+static void free_replies(mpq_redis_flight *flight)
+{
+    if (flight->reply)
+        freeReplyObject(flight->reply);
+    if (flight->jobs)
+        freeReplyObject(flight->jobs);
+    flight->reply = flight->jobs = NULL;
+}
+
+/* Both answers of a flight; 1 = not there yet. */
+static int read_replies(mpq_redis_consumer *consumer, mpq_redis_flight *flight, uint64_t deadline_ms, mpq_error *err)
+{
+    int rc = flight->reply ? 0 : mpq_redis_conn_read(&consumer->work, "exchange", deadline_ms, &flight->reply, err);
+    if (rc == 0 && flight->chunk && !flight->jobs)
+        rc = mpq_redis_conn_read(&consumer->work, "exchange", deadline_ms, &flight->jobs, err);
+    return rc;
+}
+
 /* After SCRIPT FLUSH, a failover or a restart without persistence of scripts: the flights whose answer is NOSCRIPT did
  * nothing and are sent again. The rare case in which this file waits for the server. */
 static int send_again(mpq_redis *redis, mpq_error *err)
 {
     mpq_redis_consumer *consumer = &redis->consumer;
     uint64_t deadline_ms = mpq_redis_deadline(redis);
-    for (size_t i = 0; i < consumer->flight_count; i++) {
-        mpq_redis_flight *flight = &consumer->flights[(consumer->first_flight + i) % MPQ_REDIS_FLIGHTS];
-        if (!flight->reply && mpq_redis_conn_read(&consumer->work, "exchange", deadline_ms, &flight->reply, err) < 0)
+    for (size_t i = 0; i < consumer->flight_count; i++)
+        if (read_replies(consumer, &consumer->flights[(consumer->first_flight + i) % MPQ_REDIS_FLIGHTS], deadline_ms,
+                         err) < 0)
             return -1;
-    }
     if (mpq_redis_script_load(&consumer->work, MPQ_SCRIPT_EXCHANGE, deadline_ms, err) < 0)
         return -1;
     for (size_t i = 0; i < consumer->flight_count; i++) {
         mpq_redis_flight *flight = &consumer->flights[(consumer->first_flight + i) % MPQ_REDIS_FLIGHTS];
         if (!mpq_redis_is_error(flight->reply, "NOSCRIPT"))
             continue;
-        freeReplyObject(flight->reply);
-        flight->reply = NULL;
+        free_replies(flight);
         flight->sent_at_ms = mpq_clock_monotonic_ms();
         if (mpq_redis_conn_write(&consumer->work, "exchange", mpq_redis_cmd_end(&flight->cmd), deadline_ms, err) < 0)
             return -1;
@@ -173,25 +247,34 @@ static void learn_size(mpq_redis_consumer *consumer, const mpq_batch *batch)
     consumer->average_bytes = consumer->average_bytes ? (3 * consumer->average_bytes + average) / 4 : average;
 }
 
-/* The scripts answer with whole envelopes only, and whoever gets them reads their ids. */
-bool mpq_redis_take_envelopes(const redisReply *reply, size_t first, size_t max, mpq_batch *out)
+/* A chunk that is shorter than it was when it was reserved isn't ours any more: the queue was emptied, or our lease was
+ * taken, as the next exchange will tell. */
+static int accept_jobs(mpq_redis *redis, const mpq_redis_flight *flight, size_t reserved, mpq_batch *out,
+                       mpq_error *err)
 {
-    if (reply->elements - first > max)
-        return false;
-    for (size_t i = first; i < reply->elements; i++) {
-        mpq_slice envelope = mpq_redis_slice(reply->element[i]);
-        if (!mpq_codec_looks_like_envelope(envelope))
-            return false;
-        mpq_batch_append(out, envelope);
+    mpq_redis_consumer *consumer = &redis->consumer;
+    mpq_redis_taken taken = {.hold = &consumer->hold, .out = out, .room = MPQ_EXCHANGE_MAX, .fresh = true};
+    if (flight->jobs->type != REDIS_REPLY_ARRAY || reserved > MPQ_EXCHANGE_MAX)
+        return mpq_redis_unexpected(&consumer->work, "exchange", err);
+    if (reserved == 0 || flight->jobs->elements != reserved)
+        return 0;
+    if (mpq_redis_hold_take(redis, consumer->owner, flight->chunk, flight->jobs, &taken, err) < 0)
+        return -1;
+    out->garbage = taken.garbage;
+    if (taken.lost) {
+        mpq_batch_clear(out);
+        out->lost = true;
     }
-    return true;
+    return out->bytes.failed ? mpq_error_set_memory(err) : 0;
 }
 
-/* {refused, garbage, earliest due time, now, ready, envelopes...} */
-static int accept_answer(mpq_redis *redis, const redisReply *reply, mpq_batch *out, int64_t *due_at_ms, mpq_error *err)
+/* {refused, earliest due time, now, ready, reserved} */
+static int accept_answer(mpq_redis *redis, const mpq_redis_flight *flight, mpq_batch *out, int64_t *due_at_ms,
+                         mpq_error *err)
 {
-    enum { REFUSED, GARBAGE, DUE, NOW, READY, HEAD };
+    enum { REFUSED, DUE, NOW, READY, RESERVED, HEAD };
     mpq_redis_consumer *consumer = &redis->consumer;
+    const redisReply *reply = flight->reply;
     int64_t head[HEAD];
     if (reply->type == REDIS_REPLY_ERROR)
         return mpq_redis_refused(&consumer->work, "exchange", reply, err);
@@ -201,30 +284,24 @@ static int accept_answer(mpq_redis *redis, const redisReply *reply, mpq_batch *o
     }
     if (mpq_redis_is_status(reply, "STALE"))
         return mpq_redis_stale(redis, err);
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < HEAD)
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != HEAD)
         return mpq_redis_unexpected(&consumer->work, "exchange", err);
     for (size_t i = 0; i < HEAD; i++) {
         head[i] = reply->element[i]->type == REDIS_REPLY_INTEGER ? reply->element[i]->integer : -1;
         if (head[i] < 0 && (i != DUE || head[i] < -1))
             return mpq_redis_unexpected(&consumer->work, "exchange", err);
     }
-    if (!mpq_redis_take_envelopes(reply, HEAD, MPQ_EXCHANGE_MAX, out))
-        return mpq_redis_unexpected(&consumer->work, "exchange", err);
-    if (out->bytes.failed)
-        return mpq_error_set_memory(err);
-    out->refused = (size_t)head[REFUSED];
-    out->garbage = (size_t)head[GARBAGE];
+    out->refused = (size_t)head[REFUSED] + flight->refused;
     out->ready = (uint64_t)head[READY];
     out->next_due_ms = head[DUE] < 0 ? -1 : head[DUE] > head[NOW] ? head[DUE] - head[NOW] : 0;
     *due_at_ms = head[DUE] > 0 ? head[DUE] : -1;
-    return 0;
+    return flight->chunk ? accept_jobs(redis, flight, (size_t)head[RESERVED], out, err) : 0;
 }
 
 static void end_flight(mpq_redis_consumer *consumer)
 {
     mpq_redis_flight *flight = &consumer->flights[consumer->first_flight];
-    freeReplyObject(flight->reply);
-    flight->reply = NULL;
+    free_replies(flight);
     if (flight->cmd.buf.capacity > KEPT_CMD_BYTES)
         mpq_redis_cmd_fini(&flight->cmd);
     consumer->first_flight = (consumer->first_flight + 1) % MPQ_REDIS_FLIGHTS;
@@ -238,12 +315,12 @@ static int land(mpq_redis *redis, mpq_batch *out, mpq_error *err)
     mpq_redis_consumer *consumer = &redis->consumer;
     mpq_redis_flight *flight = &consumer->flights[consumer->first_flight];
     int64_t due_at_ms = -1;
-    int rc = flight->reply ? 0 : mpq_redis_conn_read(&consumer->work, "exchange", 0, &flight->reply, err);
+    int rc = read_replies(consumer, flight, 0, err);
     if (rc != 0)
         return rc;
     if (mpq_redis_is_error(flight->reply, "NOSCRIPT"))
         return send_again(redis, err) < 0 ? -1 : 1;
-    if (accept_answer(redis, flight->reply, out, &due_at_ms, err) < 0)
+    if (accept_answer(redis, flight, out, &due_at_ms, err) < 0)
         return -1;
     if (!out->lost && flight->sent_at_ms > consumer->renewed_at_ms)
         consumer->renewed_at_ms = flight->sent_at_ms;

@@ -18,13 +18,17 @@ void mpq_redis_consumer_drop(mpq_redis *redis)
     for (size_t i = 0; i < MPQ_REDIS_FLIGHTS; i++) {
         if (consumer->flights[i].reply)
             freeReplyObject(consumer->flights[i].reply);
-        consumer->flights[i].reply = NULL;
+        if (consumer->flights[i].jobs)
+            freeReplyObject(consumer->flights[i].jobs);
+        consumer->flights[i].reply = consumer->flights[i].jobs = NULL;
     }
     consumer->first_flight = consumer->flight_count = consumer->exchange_count = 0;
     consumer->attached = consumer->armed = consumer->blocked = consumer->nudged = false;
     consumer->known_due_at_ms = consumer->announced_due_at_ms = -1;
     mpq_buf_clear(&consumer->claims);
     mpq_buf_clear(&consumer->unstaged);
+    mpq_redis_hold_clear(&consumer->hold);
+    mpq_redis_hold_clear(&consumer->listed);
 }
 
 int mpq_redis_consumer_check(const mpq_redis *redis, mpq_error *err)
@@ -58,28 +62,43 @@ static int begin(mpq_redis *redis, const char *queue, const char *owner, uint32_
     return 0;
 }
 
+/* The numbers of chunks from element `first` on. */
+static bool are_chunks(const redisReply *reply, size_t first)
+{
+    for (size_t i = first; i < reply->elements; i++)
+        if (reply->element[i]->type != REDIS_REPLY_INTEGER || reply->element[i]->integer < 1)
+            return false;
+    return true;
+}
+
+static int read_held(mpq_redis *redis, const redisReply *reply, size_t first, mpq_redis_taken *taken, mpq_error *err)
+{
+    for (size_t i = first; i < reply->elements; i++)
+        if (mpq_redis_hold_read(redis, redis->consumer.owner, (uint64_t)reply->element[i]->integer, taken, err) < 0)
+            return -1;
+    return taken->lost;
+}
+
 /* 1 = LOST. */
 static int accept_attach(mpq_redis *redis, const redisReply *reply, mpq_buf *held, mpq_error *err)
 {
+    enum { TOKEN, GENERATION, NEXT, CHUNKS };
     mpq_redis_consumer *consumer = &redis->consumer;
     if (mpq_redis_is_status(reply, "LOST"))
         return 1;
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2 || reply->element[1]->type != REDIS_REPLY_INTEGER)
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < CHUNKS || !are_chunks(reply, 1))
         return mpq_redis_unexpected(&consumer->work, "attach", err);
-    mpq_slice token = mpq_redis_slice(reply->element[0]);
+    mpq_slice token = mpq_redis_slice(reply->element[TOKEN]);
     if (token.len == 0 || token.len > sizeof consumer->token)
         return mpq_redis_unexpected(&consumer->work, "attach", err);
     memcpy(consumer->token, token.data, token.len);
     consumer->token_len = token.len;
-    snprintf(consumer->stage, sizeof consumer->stage, "%s:%lld", consumer->owner, reply->element[1]->integer);
+    snprintf(consumer->stage, sizeof consumer->stage, "%s:%lld", consumer->owner, reply->element[GENERATION]->integer);
+    consumer->next_chunk = (uint64_t)reply->element[NEXT]->integer;
     if (held)
         mpq_buf_clear(held);
-    for (size_t i = 2; i < reply->elements; i++) {
-        mpq_slice id = mpq_redis_slice(reply->element[i]);
-        if (id.len == MPQ_ID_BYTES && held)
-            mpq_buf_append_slice(held, id);
-    }
-    return 0;
+    mpq_redis_taken taken = {.hold = &consumer->hold, .ids = held, .room = SIZE_MAX};
+    return read_held(redis, reply, CHUNKS, &taken, err);
 }
 
 static int register_owner(mpq_redis *redis, enum mpq_attach how, mpq_buf *held, mpq_error *err)
@@ -148,6 +167,7 @@ int mpq_redis_detach(mpq_broker *broker, mpq_error *err)
     mpq_redis_cmd_bytes(cmd, consumer->token, consumer->token_len);
     mpq_redis_cmd_str(cmd, consumer->owner);
     mpq_redis_cmd_str(cmd, consumer->stage);
+    mpq_redis_cmd_str(cmd, consumer->keys);
     if (mpq_redis_ask(redis, MPQ_SCRIPT_DETACH, true, &reply, err) < 0)
         return -1;
     int rc = 0;
@@ -186,20 +206,16 @@ static void write_adopt(mpq_redis *redis, const char *dead)
 {
     mpq_redis_consumer *consumer = &redis->consumer;
     mpq_redis_cmd *cmd = &redis->cmd;
-    mpq_redis_script_begin(cmd, MPQ_SCRIPT_ADOPT, 7);
+    mpq_redis_script_begin(cmd, MPQ_SCRIPT_ADOPT, 5);
     mpq_redis_cmd_key(cmd, consumer->keys, "run:", consumer->owner);
     mpq_redis_cmd_key(cmd, consumer->keys, "ready", NULL);
     mpq_redis_cmd_key(cmd, consumer->keys, "nodes", NULL);
     mpq_redis_cmd_key(cmd, consumer->keys, "retired", NULL);
-    mpq_redis_cmd_key(cmd, consumer->keys, "failed", NULL);
-    mpq_redis_cmd_key(cmd, consumer->keys, "stats", NULL);
     mpq_redis_cmd_key(cmd, consumer->keys, "delayed", NULL);
     mpq_redis_cmd_bytes(cmd, consumer->token, consumer->token_len);
     mpq_redis_cmd_str(cmd, consumer->owner);
     mpq_redis_cmd_str(cmd, dead ? dead : "");
     mpq_redis_cmd_str(cmd, consumer->keys);
-    mpq_redis_cmd_u64(cmd, MPQ_ADOPT_MAX);
-    mpq_redis_cmd_u64(cmd, ADOPT_BYTES);
     mpq_redis_cmd_u64(cmd, consumer->lease_ms);
 }
 
@@ -214,6 +230,25 @@ static bool accept_outlook(const redisReply *reply, mpq_batch *out)
     return true;
 }
 
+/* As many as one answer is for; the next call lists the rest. */
+static int list_chunks(mpq_redis *redis, const redisReply *reply, mpq_batch *out, mpq_error *err)
+{
+    mpq_redis_consumer *consumer = &redis->consumer;
+    mpq_redis_taken taken = {.hold = &consumer->listed, .out = out, .room = MPQ_ADOPT_MAX};
+    mpq_redis_hold_clear(&consumer->listed);
+    memcpy(consumer->listed_of, out->from, sizeof consumer->listed_of);
+    for (size_t i = 1; i < reply->elements && taken.room > 0 && out->bytes.len < ADOPT_BYTES; i++)
+        if (mpq_redis_hold_read(redis, out->from, (uint64_t)reply->element[i]->integer, &taken, err) < 0)
+            return -1;
+    out->garbage = taken.garbage;
+    if (taken.lost) {
+        mpq_batch_clear(out);
+        out->lost = true;
+        return 1;
+    }
+    return out->bytes.failed ? mpq_error_set_memory(err) : 0;
+}
+
 static int accept_adopted(mpq_redis *redis, const redisReply *reply, mpq_batch *out, mpq_error *err)
 {
     if (mpq_redis_is_status(reply, "NOBODY"))
@@ -224,17 +259,14 @@ static int accept_adopted(mpq_redis *redis, const redisReply *reply, mpq_batch *
         return 1;
     if (mpq_redis_is_status(reply, "STALE"))
         return mpq_redis_stale(redis, err);
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2 || reply->element[1]->type != REDIS_REPLY_INTEGER)
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 1 || !are_chunks(reply, 1))
         return mpq_redis_unexpected(&redis->calls, "adopt", err);
     mpq_slice from = mpq_redis_slice(reply->element[0]);
-    int64_t garbage = reply->element[1]->integer;
-    if (from.len == 0 || from.len > MPQ_OWNER_MAX || memchr(from.data, '\0', from.len) || garbage < 0 ||
-        !mpq_redis_take_envelopes(reply, 2, MPQ_ADOPT_MAX, out))
+    if (from.len == 0 || from.len > MPQ_OWNER_MAX || memchr(from.data, '\0', from.len))
         return mpq_redis_unexpected(&redis->calls, "adopt", err);
     memcpy(out->from, from.data, from.len);
     out->from[from.len] = '\0';
-    out->garbage = (size_t)garbage;
-    return out->bytes.failed ? mpq_error_set_memory(err) : 0;
+    return list_chunks(redis, reply, out, err);
 }
 
 int mpq_redis_adopt(mpq_broker *broker, const char *dead, mpq_batch *out, mpq_error *err)

@@ -167,18 +167,10 @@ int mpq_redis_wait_fds(mpq_broker *broker, int fds[2])
     return count;
 }
 
-/* The bytes that exchange.lua takes for the id, whatever they are. */
-static mpq_slice id_bytes(mpq_slice envelope)
-{
-    size_t from = envelope.len < MPQ_ENVELOPE_ID_OFFSET ? envelope.len : MPQ_ENVELOPE_ID_OFFSET;
-    size_t len = envelope.len - from < MPQ_ID_BYTES ? envelope.len - from : MPQ_ID_BYTES;
-    return mpq_slice_of(envelope.data + from, len);
-}
-
 static int accept_job(mpq_redis *redis, mpq_slice envelope, mpq_batch *out, mpq_error *err)
 {
     mpq_redis_consumer *consumer = &redis->consumer;
-    mpq_slice id = id_bytes(envelope);
+    mpq_slice id = mpq_redis_id_bytes(envelope);
     bool ours = mpq_clock_monotonic_ms() - consumer->renewed_at_ms < consumer->lease_ms;
     if (ours && mpq_codec_looks_like_envelope(envelope)) {
         mpq_batch_append(out, envelope);

@@ -37,7 +37,7 @@ void mpq_redis_cmd_begin(mpq_redis_cmd *cmd)
     static const char room[HEADER_BYTES];
     mpq_buf_clear(&cmd->buf);
     mpq_buf_append(&cmd->buf, room, sizeof room);
-    cmd->count = 0;
+    cmd->count = cmd->first_count = 0;
 }
 
 /* "$<len>\r\n", written backwards: this runs several times for each job. */
@@ -83,13 +83,21 @@ void mpq_redis_cmd_key(mpq_redis_cmd *cmd, const char *prefix, const char *suffi
     mpq_buf_append(&cmd->buf, "\r\n", 2);
 }
 
+void mpq_redis_cmd_then(mpq_redis_cmd *cmd, size_t count)
+{
+    if (!cmd->first_count)
+        cmd->first_count = cmd->count;
+    mpq_buf_printf(&cmd->buf, "*%zu\r\n", count);
+}
+
 /* The count is known last but comes first: it is written right-aligned into the room kept for it. */
 mpq_slice mpq_redis_cmd_end(mpq_redis_cmd *cmd)
 {
     char header[HEADER_BYTES];
     if (cmd->buf.failed)
         return mpq_slice_of(NULL, 0);
-    size_t len = (size_t)snprintf(header, sizeof header, "*%zu\r\n", cmd->count);
+    size_t count = cmd->first_count ? cmd->first_count : cmd->count;
+    size_t len = (size_t)snprintf(header, sizeof header, "*%zu\r\n", count);
     size_t start = HEADER_BYTES - len;
     memcpy(cmd->buf.data + start, header, len);
     return mpq_slice_of(cmd->buf.data + start, cmd->buf.len - start);

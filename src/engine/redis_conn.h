@@ -19,6 +19,7 @@
 typedef struct mpq_redis_cmd {
     mpq_buf buf; /* owned */
     size_t count;
+    size_t first_count; /* arguments of the first command, once another was begun behind it */
 } mpq_redis_cmd;
 
 void mpq_redis_cmd_fini(mpq_redis_cmd *cmd);
@@ -28,6 +29,8 @@ void mpq_redis_cmd_str(mpq_redis_cmd *cmd, const char *text);
 void mpq_redis_cmd_u64(mpq_redis_cmd *cmd, uint64_t value);
 /* prefix, suffix and name (may be NULL) as one argument. */
 void mpq_redis_cmd_key(mpq_redis_cmd *cmd, const char *prefix, const char *suffix, const char *name);
+/* Begins another command, of `count` arguments, behind this one: both are sent at once and have an answer each. */
+void mpq_redis_cmd_then(mpq_redis_cmd *cmd, size_t count);
 /* What to send. Empty when out of memory. */
 mpq_slice mpq_redis_cmd_end(mpq_redis_cmd *cmd);
 

@@ -184,10 +184,10 @@ TEST(a_full_server_refuses_pushes_and_lets_consumers_make_room)
         CHECK_INT(settle(a, i == 2 ? MPQ_SETTLE_RETURN : MPQ_SETTLE_DONE, i), 0);
     const char *owner = "a:1";
     CHECK_INT(a->ops->renew(a, &owner, 1, &error), 0);
-    CHECK_INT(a->ops->adopt(a, "b:1", &batch, &error), 0);
-    CHECK_INT(batch.count, 1);
     CHECK_INT(attach(a, "a:1", LEASE_MS, MPQ_ATTACH_RESUME, &held), 0);
     CHECK_INT(held, 0);
+    CHECK_INT(a->ops->adopt(a, "b:1", &batch, &error), 0);
+    CHECK_INT(batch.count, 1);
     freeReplyObject(redis_command(&server, "CONFIG SET maxmemory 1mb"));
     mpq_settle back = {.kind = MPQ_SETTLE_RETURN, .id = id_of(1)};
     mpq_exchange for_dead = {.settles = &back, .settle_count = 1, .dead = "b:1"};
