@@ -87,6 +87,11 @@ int mpq_worker_start(mpq_worker *worker, mpq_process *process, uint32_t index, m
     return 0;
 }
 
+void mpq_worker_look_at_clock(mpq_worker *worker)
+{
+    worker->now_us = mpq_clock_monotonic_us();
+}
+
 bool mpq_worker_must_leave(const mpq_worker *worker)
 {
     return worker->recycle || signal_leave || atomic_load(&worker->entry->retire) ||
@@ -108,7 +113,7 @@ static void publish_deadline(mpq_worker *worker, uint64_t now, uint32_t timeout_
  * long, the dispatcher tells the manager, so that we need not do it each time. */
 static void begin_aside(mpq_worker *worker)
 {
-    atomic_store(&worker->entry->aside_since_ms, mpq_clock_monotonic_ms());
+    atomic_store(&worker->entry->aside_since_ms, worker->now_us / 1000);
 }
 
 static void end_aside(mpq_worker *worker)
@@ -180,7 +185,7 @@ enum mpq_end mpq_worker_run_job(mpq_worker *worker, const mpq_job *job, uint64_t
                    .node = worker->process->board.file->node,
                    .reserved_at_ms = reserved_at_ms};
     memset(&outcome, 0, sizeof outcome);
-    uint64_t started_us = mpq_clock_monotonic_us();
+    uint64_t started_us = worker->now_us;
     MPQ_CRASH_POINT("worker.run.before");
     begin_run(worker, job, started_us / 1000);
     MPQ_CRASH_POINT("worker.run.stamped");
@@ -190,7 +195,8 @@ enum mpq_end mpq_worker_run_job(mpq_worker *worker, const mpq_job *job, uint64_t
     MPQ_CRASH_POINT("worker.run.after");
     end_programs(worker, &outcome);
     worker->recycle |= outcome.recycle;
-    uint64_t for_us = mpq_clock_monotonic_us() - started_us;
+    mpq_worker_look_at_clock(worker);
+    uint64_t for_us = worker->now_us - started_us;
     if (outcome.end != MPQ_END_DONE) {
         complete_cause(worker, job, mpq_clock_wall_ms() - for_us / 1000, &outcome);
         mpq_buf_clear(report);
@@ -267,7 +273,7 @@ static void run_slot(mpq_worker *worker, uint32_t index, mpq_buf *report)
 static bool is_ours(const mpq_worker *worker)
 {
     const struct mpq_board_shared *shared = worker->process->board.shared;
-    return mpq_clock_monotonic_ms() < atomic_load(&shared->lease_until_ms[worker->queue_index]);
+    return worker->now_us / 1000 < atomic_load(&shared->lease_until_ms[worker->queue_index]);
 }
 
 static void distribute(mpq_worker *worker)
@@ -280,6 +286,7 @@ static void distribute(mpq_worker *worker)
         uint32_t kicks = mpq_ring_kicks(ring);
         if (mpq_worker_must_leave(worker))
             break;
+        mpq_worker_look_at_clock(worker);
         bool ours = is_ours(worker);
         uint32_t slot = ours ? mpq_ring_claim(ring, index) : MPQ_SLOT_NONE;
         if (slot != MPQ_SLOT_NONE) {

@@ -15,6 +15,7 @@ typedef struct mpq_worker {
     mpq_fork_mark mark;
     char name[MPQ_SERVICE_NAME_MAX + 16]; /* "<service>:<pid>" */
     bool recycle;                         /* max_jobs or memory_limit reached */
+    uint64_t now_us; /* monotonic, as it was read last: the clock is a tenth of what a small job costs */
 } mpq_worker;
 
 /* Takes SIGTERM and the private interrupt signal; runs the user's worker_start; publishes that the worker has started.
@@ -24,8 +25,11 @@ int mpq_worker_start(mpq_worker *worker, mpq_process *process, uint32_t index, m
 /* Asked to leave, or due to be replaced. */
 bool mpq_worker_must_leave(const mpq_worker *worker);
 
+/* Reads worker->now_us anew; whatever is called next takes that for the time at which it began. */
+void mpq_worker_look_at_clock(mpq_worker *worker);
+
 /* Publishes the run on the board, has the host run it, and returns how it ended. `report` gets the encoded cause unless
- * DONE. `leave`: the process must end after reporting. */
+ * DONE. `leave`: the process must end after reporting. Afterwards worker->now_us is the time of its end. */
 enum mpq_end mpq_worker_run_job(mpq_worker *worker, const mpq_job *job, uint64_t reserved_at_ms, mpq_buf *report,
                                 uint32_t *run_us, bool *leave);
 /* The run is over: tells it on the board, and counts it for max_jobs. */

@@ -207,6 +207,7 @@ static void run_next(grab *self)
         fail_damaged(self, envelope, err.text);
         return;
     }
+    mpq_worker_look_at_clock(self->worker);
     enum mpq_end end = mpq_worker_run_job(self->worker, &job, mpq_clock_wall_ms(), &self->report, &run_us, &leave);
     decide(self, &job, end);
     MPQ_CRASH_POINT("grab.result.decided");
@@ -227,6 +228,7 @@ static void wait_for_job(grab *self)
     struct pollfd fds[2];
     int hints[2];
     mpq_error err;
+    mpq_worker_look_at_clock(worker);
     mpq_worker_idle(worker);
     if (self->broker->ops->wait_arm(self->broker, &err) < 0) {
         disconnected(self, &err);
@@ -270,8 +272,10 @@ static bool may_leave(grab *self)
 /* When the result has been settled: what the job has left behind may hang, and must not make it run again. */
 static void clear_up(grab *self)
 {
-    if (self->littered)
+    if (self->littered) {
+        mpq_worker_look_at_clock(self->worker);
         mpq_worker_after_job(self->worker);
+    }
     self->littered = false;
 }
 
