@@ -67,6 +67,20 @@ final class Report
         printf("  %s\n\n", self::conservation($measured));
     }
 
+    public function print_missed(array $names): void
+    {
+        $goals = 0;
+        $missed = [];
+        foreach ($names as $name) {
+            foreach ($this->measured[$name]['rows'] as $key => $row) {
+                $reached = self::cells($row)[3];
+                $goals += $reached !== '';
+                $reached === 'not reached' && $missed[] = "$name, $key";
+            }
+        }
+        printf("%d of %d goals reached%s\n", $goals - count($missed), $goals, $missed ? '; not: ' . implode('; ', $missed) : '');
+    }
+
     private static function conservation(array $measured): string
     {
         ['runs' => $runs, 'jobs' => $jobs, 'lost' => $lost, 'twice' => $twice] = $measured['conserved'];
