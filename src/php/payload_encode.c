@@ -37,20 +37,23 @@ static int refuse_because_of_exception(const char *subject)
     return -1;
 }
 
-static int append_serialized(zval *value, const char *subject, smart_str *out)
+static void serialize(zval *value, smart_str *out)
 {
     php_serialize_data_t data;
     PHP_VAR_SERIALIZE_INIT(data);
     php_var_serialize(out, value, &data);
     PHP_VAR_SERIALIZE_DESTROY(data);
-    return EG(exception) ? refuse_because_of_exception(subject) : 0;
 }
 
 static int append_object(zval *object, smart_str *out)
 {
-    zend_string *subject = strpprintf(0, "the job of class %s", ZSTR_VAL(Z_OBJCE_P(object)->name));
     smart_str_appendc(out, MPQUEUE_PAYLOAD_OBJECT);
-    int result = append_serialized(object, ZSTR_VAL(subject), out);
+    serialize(object, out);
+    if (EXPECTED(!EG(exception))) {
+        return 0;
+    }
+    zend_string *subject = strpprintf(0, "the job of class %s", ZSTR_VAL(Z_OBJCE_P(object)->name));
+    int result = refuse_because_of_exception(ZSTR_VAL(subject));
     zend_string_release(subject);
     return result;
 }
@@ -69,9 +72,9 @@ static int append_pair(enum mpqueue_payload_kind kind, zval *subject, HashTable 
     }
     zend_hash_next_index_insert(Z_ARRVAL(pair), &copy);
     smart_str_appendc(out, (char)kind);
-    int result = append_serialized(&pair, name, out);
+    serialize(&pair, out);
     zval_ptr_dtor(&pair);
-    return result;
+    return EG(exception) ? refuse_because_of_exception(name) : 0;
 }
 
 static int encode_class(zend_class_entry *ce, HashTable *args, smart_str *out)

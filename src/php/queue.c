@@ -51,8 +51,18 @@ static const char *convert(int which, zval *value, uint32_t *out)
     return NULL;
 }
 
-/* `source` and the setting's name make the path in the message. -1: thrown. */
-static int take_setting(job_settings *into, int which, zval *value, zend_class_entry *ce, const char *source)
+static int refuse_setting(int which, zval *value, const char *problem, const zend_class_entry *job)
+{
+    zend_string *shown = mpqueue_zval_shown(value);
+    zend_throw_exception_ex(job ? mpqueue_ce_PayloadException : mpqueue_ce_ConfigException, 0, "%s%s%s %s, got %s",
+                            job ? ZSTR_VAL(job->name) : "option ", job ? "::$" : "", settings[which].name, problem,
+                            ZSTR_VAL(shown));
+    zend_string_release(shown);
+    return -1;
+}
+
+/* `job` is the class that it is of, NULL = an option. -1: thrown. */
+static int take_setting(job_settings *into, int which, zval *value, const zend_class_entry *job)
 {
     ZVAL_DEREF(value);
     if (Z_TYPE_P(value) == IS_NULL) {
@@ -60,10 +70,7 @@ static int take_setting(job_settings *into, int which, zval *value, zend_class_e
     }
     const char *problem = convert(which, value, &into->values[which]);
     if (problem) {
-        zend_string *shown = mpqueue_zval_shown(value);
-        zend_throw_exception_ex(ce, 0, "%s%s %s, got %s", source, settings[which].name, problem, ZSTR_VAL(shown));
-        zend_string_release(shown);
-        return -1;
+        return refuse_setting(which, value, problem, job);
     }
     into->given[which] = true;
     return 0;
@@ -73,7 +80,7 @@ static int take_option(push_call *call, zend_string *key, zval *value)
 {
     for (int i = 0; i < SETTINGS; i++) {
         if (zend_string_equals_cstr(key, settings[i].name, strlen(settings[i].name))) {
-            return take_setting(&call->options, i, value, mpqueue_ce_ConfigException, "option ");
+            return take_setting(&call->options, i, value, NULL);
         }
     }
     if (!zend_string_equals_literal(key, "args")) {
@@ -112,6 +119,21 @@ static int take_options(push_call *call, HashTable *options)
     return 0;
 }
 
+/* MPQueue\Job declares the settings first and in this order, so each has its slot in every subclass. What is not
+ * simply there (unset, lazy, hooked) is read as PHP would. */
+static zval *read_setting(int which, zend_object *job, zval *buffer)
+{
+    zval *slot = OBJ_PROP_NUM(job, which);
+#if PHP_VERSION_ID >= 80400
+    if (job->ce->num_hooked_props == 0 && Z_TYPE_P(slot) != IS_UNDEF) {
+#else
+    if (Z_TYPE_P(slot) != IS_UNDEF) {
+#endif
+        return slot;
+    }
+    return zend_read_property(mpqueue_ce_Job, job, settings[which].name, strlen(settings[which].name), false, buffer);
+}
+
 /* The property, or the subclass's getter if it has one. For an object that was not constructed the property only. */
 static int take_job_setting(job_settings *into, int which, zend_object *job, bool constructed)
 {
@@ -123,15 +145,9 @@ static int take_job_setting(job_settings *into, int which, zend_object *job, boo
     if (call_it) {
         zend_call_known_instance_method_with_0_params(getter, job, &buffer);
     } else {
-        value =
-            zend_read_property(mpqueue_ce_Job, job, settings[which].name, strlen(settings[which].name), false, &buffer);
+        value = read_setting(which, job, &buffer);
     }
-    int result = -1;
-    if (!EG(exception)) {
-        zend_string *source = strpprintf(0, "%s::$", ZSTR_VAL(job->ce->name));
-        result = take_setting(into, which, value, mpqueue_ce_PayloadException, ZSTR_VAL(source));
-        zend_string_release(source);
-    }
+    int result = EG(exception) ? -1 : take_setting(into, which, value, job->ce);
     if (call_it) {
         zval_ptr_dtor(&buffer);
     }
