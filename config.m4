@@ -50,8 +50,8 @@ if test "$PHP_MPQUEUE" != "no"; then
     src/engine/broker_redis_consume.c src/engine/broker_redis_hold.c src/engine/broker_redis_lease.c src/engine/broker_redis_wait.c \
     src/engine/broker_sqlite.c src/engine/broker_sqlite_admin.c src/engine/broker_sqlite_exchange.c \
     src/engine/broker_sqlite_owner.c src/engine/buf.c src/engine/clock.c src/engine/codec.c src/engine/config.c \
-    src/engine/config_dsn.c src/engine/error.c src/engine/job.c src/engine/memory_store.c src/engine/producer.c \
-    src/engine/redis_conn.c src/engine/redis_hold.c src/engine/redis_scripts.c src/engine/shared_dir.c src/engine/sqlite_db.c \
+    src/engine/config_dsn.c src/engine/error.c src/engine/fork_mark.c src/engine/job.c src/engine/memory_store.c src/engine/producer.c \
+    src/engine/redis_cmd.c src/engine/redis_conn.c src/engine/redis_hold.c src/engine/redis_scripts.c src/engine/shared_dir.c src/engine/sqlite_db.c \
     src/engine/sqlite_sql.c src/engine/sqlite_wake.c"
   mpqueue_binding="\
     mpqueue.c src/php/config.c src/php/config_array.c src/php/delay.c src/php/driver.c src/php/exception.c \
@@ -65,7 +65,7 @@ if test "$PHP_MPQUEUE" != "no"; then
       mpqueue_engine="\
     $mpqueue_engine src/engine/arena.c src/engine/backoff.c src/engine/board.c src/engine/board_legacy.c \
     src/engine/control.c src/engine/control_server.c src/engine/crashpoint.c src/engine/daemon.c src/engine/deadline.c src/engine/death.c \
-    src/engine/dispatcher.c src/engine/fork_mark.c src/engine/generation.c src/engine/group.c src/engine/lane.c \
+    src/engine/dispatcher.c src/engine/generation.c src/engine/group.c src/engine/lane.c \
     src/engine/lane_adopt.c src/engine/lane_attach.c \
     src/engine/lane_post.c src/engine/lane_settle.c src/engine/leftover.c src/engine/log.c src/engine/loop.c src/engine/manager.c \
     src/engine/manager_open.c src/engine/manager_status.c src/engine/pidfile.c src/engine/prefetch.c \

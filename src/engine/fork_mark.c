@@ -21,9 +21,17 @@ static unsigned char *map_wiped_page(void)
 void mpq_fork_mark_set(mpq_fork_mark *mark)
 {
     mark->pid = getpid();
-    mark->page = map_wiped_page();
+    if (!mark->page)
+        mark->page = map_wiped_page();
     if (mark->page)
         *mark->page = 1;
+}
+
+void mpq_fork_mark_clear(mpq_fork_mark *mark)
+{
+    if (mark->page)
+        munmap(mark->page, (size_t)sysconf(_SC_PAGESIZE));
+    mark->page = NULL;
 }
 
 bool mpq_fork_mark_is_copy(const mpq_fork_mark *mark)

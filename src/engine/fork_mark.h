@@ -11,8 +11,10 @@ typedef struct mpq_fork_mark {
     pid_t pid;
 } mpq_fork_mark;
 
-/* Marks the calling process. There is nothing to give back before it ends. */
+/* Marks the calling process, with a mark that is zero-initialised memory or was set before, here or in a parent. */
 void mpq_fork_mark_set(mpq_fork_mark *mark);
+/* Gives back what it holds; not needed before the process ends. */
+void mpq_fork_mark_clear(mpq_fork_mark *mark);
 /* The caller is another process than the one that has set the mark. */
 bool mpq_fork_mark_is_copy(const mpq_fork_mark *mark);
 

@@ -3,12 +3,12 @@
 #include "clock.h"
 #include "codec.h"
 #include "crashpoint.h"
+#include "fork_mark.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 enum {
     CHUNK_JOBS = 1000,
@@ -34,7 +34,7 @@ struct mpq_producer {
     mpq_broker *broker; /* NULL only after a failed allocation */
     bool in_use;        /* the broker's connection has served a push */
     bool hurried;       /* the broker was opened with what was left of the time */
-    long pid;
+    mpq_fork_mark mark;
     uint64_t id;
     uint64_t next_sequence;
     pending_push pending;
@@ -63,7 +63,7 @@ static int begin_identity(mpq_producer *producer, mpq_error *err)
     producer->id = id;
     producer->next_sequence = 1;
     producer->pending.set = false;
-    producer->pid = (long)getpid();
+    mpq_fork_mark_set(&producer->mark);
     return 0;
 }
 
@@ -79,7 +79,7 @@ static int open_broker(mpq_producer *producer, const mpq_broker_config *config, 
 /* Makes sure that identity and connection are this process's own and that the whole time is allowed. */
 static int make_ready(mpq_producer *producer, mpq_error *err)
 {
-    bool forked = producer->pid != (long)getpid();
+    bool forked = mpq_fork_mark_is_copy(&producer->mark);
     if (forked && begin_identity(producer, err) < 0)
         return -1;
     if (forked || producer->hurried || !producer->broker)
@@ -109,6 +109,7 @@ void mpq_producer_close(mpq_producer *producer)
     mpq_broker_close(producer->broker);
     mpq_broker_config_fini(&producer->config);
     mpq_buf_fini(&producer->bytes);
+    mpq_fork_mark_clear(&producer->mark);
     free(producer);
 }
 

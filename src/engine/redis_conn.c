@@ -13,7 +13,6 @@
 #include <sys/time.h>
 
 enum {
-    HEADER_BYTES = 24,       /* room for "*<count>\r\n" in front of the arguments */
     READ_BYTES = 64 * 1024,  /* one recv */
     KEPT_BYTES = 256 * 1024, /* hiredis gives a larger empty buffer back */
     NEED_MAJOR = 6,
@@ -23,85 +22,6 @@ enum {
 
 /* One string can have half a gigabyte, and some answers are made of several. */
 #define ANSWER_MAX_BYTES (UINT64_C(2) << 30)
-
-/* -- commands ------------------------------------------------------------------------------------------------- */
-
-void mpq_redis_cmd_fini(mpq_redis_cmd *cmd)
-{
-    mpq_buf_fini(&cmd->buf);
-    cmd->count = 0;
-}
-
-void mpq_redis_cmd_begin(mpq_redis_cmd *cmd)
-{
-    static const char room[HEADER_BYTES];
-    mpq_buf_clear(&cmd->buf);
-    mpq_buf_append(&cmd->buf, room, sizeof room);
-    cmd->count = cmd->first_count = 0;
-}
-
-/* "$<len>\r\n", written backwards: this runs several times for each job. */
-static void begin_arg(mpq_redis_cmd *cmd, size_t len)
-{
-    char text[HEADER_BYTES];
-    char *at = text + sizeof text;
-    *--at = '\n';
-    *--at = '\r';
-    do
-        *--at = (char)('0' + len % 10);
-    while (len /= 10);
-    *--at = '$';
-    mpq_buf_append(&cmd->buf, at, (size_t)(text + sizeof text - at));
-    cmd->count++;
-}
-
-void mpq_redis_cmd_bytes(mpq_redis_cmd *cmd, const void *data, size_t len)
-{
-    begin_arg(cmd, len);
-    mpq_buf_append(&cmd->buf, data, len);
-    mpq_buf_append(&cmd->buf, "\r\n", 2);
-}
-
-void mpq_redis_cmd_str(mpq_redis_cmd *cmd, const char *text)
-{
-    mpq_redis_cmd_bytes(cmd, text, strlen(text));
-}
-
-void mpq_redis_cmd_u64(mpq_redis_cmd *cmd, uint64_t value)
-{
-    char text[24];
-    mpq_redis_cmd_bytes(cmd, text, (size_t)snprintf(text, sizeof text, "%llu", (unsigned long long)value));
-}
-
-void mpq_redis_cmd_key(mpq_redis_cmd *cmd, const char *prefix, const char *suffix, const char *name)
-{
-    begin_arg(cmd, strlen(prefix) + strlen(suffix) + (name ? strlen(name) : 0));
-    mpq_buf_append_str(&cmd->buf, prefix);
-    mpq_buf_append_str(&cmd->buf, suffix);
-    if (name)
-        mpq_buf_append_str(&cmd->buf, name);
-    mpq_buf_append(&cmd->buf, "\r\n", 2);
-}
-
-void mpq_redis_cmd_then(mpq_redis_cmd *cmd, size_t count)
-{
-    if (!cmd->first_count)
-        cmd->first_count = cmd->count;
-    mpq_buf_printf(&cmd->buf, "*%zu\r\n", count);
-}
-
-/* The count is known last but comes first: it is written right-aligned into the room kept for it. */
-mpq_slice mpq_redis_cmd_end(mpq_redis_cmd *cmd)
-{
-    char header[HEADER_BYTES];
-    if (cmd->buf.failed)
-        return mpq_slice_of(NULL, 0);
-    size_t count = cmd->first_count ? cmd->first_count : cmd->count;
-    size_t len = (size_t)snprintf(header, sizeof header, "*%zu\r\n", count);
-    size_t start = HEADER_BYTES - len;
-    memcpy(cmd->buf.data + start, header, len);
-    return mpq_slice_of(cmd->buf.data + start, cmd->buf.len - start);
-}
 
 /* -- failures ------------------------------------------------------------------------------------------------- */
 
@@ -243,11 +163,12 @@ static int break_off_parser(mpq_redis_conn *conn, const char *what, mpq_error *e
     return break_off(conn, MPQ_ERROR_BROKER, what, cause, err);
 }
 
-/* 0 = something came, 1 = nothing is there now. */
-static int take_bytes(mpq_redis_conn *conn, const char *what, mpq_error *err)
+/* 0 = `*len` bytes came, none if interrupted; 1 = nothing is there now. */
+static int receive(mpq_redis_conn *conn, const char *what, int flags, char bytes[READ_BYTES], size_t *len,
+                   mpq_error *err)
 {
-    char bytes[READ_BYTES];
-    ssize_t n = recv(conn->context->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    ssize_t n = recv(conn->context->fd, bytes, READ_BYTES, flags);
+    *len = n > 0 ? (size_t)n : 0;
     if (n < 0 && errno == EINTR)
         return 0;
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
@@ -256,11 +177,24 @@ static int take_bytes(mpq_redis_conn *conn, const char *what, mpq_error *err)
         return break_off_errno(conn, errno, what, err);
     if (n == 0)
         return break_off(conn, MPQ_ERROR_CONNECT, what, "connection lost: closed by the server", err);
-    if (redisReaderFeed(conn->context->reader, bytes, (size_t)n) != REDIS_OK)
-        return break_off_parser(conn, what, err);
-    conn->answer_bytes += (uint64_t)n;
     conn->heard_at_ms = mpq_clock_monotonic_ms();
     return 0;
+}
+
+static int feed(mpq_redis_conn *conn, const char *what, const char *bytes, size_t len, mpq_error *err)
+{
+    if (len > 0 && redisReaderFeed(conn->context->reader, bytes, len) != REDIS_OK)
+        return break_off_parser(conn, what, err);
+    conn->answer_bytes += len;
+    return 0;
+}
+
+static int take_bytes(mpq_redis_conn *conn, const char *what, int flags, mpq_error *err)
+{
+    char bytes[READ_BYTES];
+    size_t len;
+    int rc = receive(conn, what, flags, bytes, &len, err);
+    return rc == 0 ? feed(conn, what, bytes, len, err) : rc;
 }
 
 /* Of what is not complete yet only a string can have a whole line: that of its length, behind its type. */
@@ -276,9 +210,15 @@ static bool will_be_too_large(const mpq_redis_conn *conn)
     return (is_string && announced > ANSWER_MAX_BYTES) || conn->answer_bytes > ANSWER_MAX_BYTES;
 }
 
+/* Waiting inside recv saves two system calls; the deadline itself is kept by poll. */
+static bool may_block(const mpq_redis_conn *conn, uint64_t deadline_ms)
+{
+    return conn->recv_ms > 0 && deadline_ms >= conn->recv_ms && mpq_clock_monotonic_ms() <= deadline_ms - conn->recv_ms;
+}
+
 int mpq_redis_conn_read(mpq_redis_conn *conn, const char *what, uint64_t deadline_ms, redisReply **out, mpq_error *err)
 {
-    for (;;) {
+    for (bool first = true;; first = false) {
         void *reply = NULL;
         if (redisReaderGetReply(conn->context->reader, &reply) != REDIS_OK)
             return break_off_parser(conn, what, err);
@@ -289,12 +229,27 @@ int mpq_redis_conn_read(mpq_redis_conn *conn, const char *what, uint64_t deadlin
         }
         if (will_be_too_large(conn))
             return break_off_too_large(conn, what, err);
-        int rc = take_bytes(conn, what, err);
+        int flags = first && may_block(conn, deadline_ms) ? 0 : MSG_DONTWAIT;
+        int rc = take_bytes(conn, what, flags, err);
         if (rc < 0 || (rc > 0 && deadline_ms == 0))
             return rc;
         if (rc > 0 && wait_for(conn, POLLIN, deadline_ms) > 0)
             return time_out(conn, what, err);
     }
+}
+
+int mpq_redis_conn_expect(mpq_redis_conn *conn, const char *what, uint64_t deadline_ms, mpq_slice answer,
+                          mpq_error *err)
+{
+    char bytes[READ_BYTES];
+    size_t len;
+    const redisReader *reader = conn->context->reader;
+    if (reader->pos < reader->len || !may_block(conn, deadline_ms))
+        return 1;
+    int rc = receive(conn, what, 0, bytes, &len, err);
+    if (rc != 0 || (len == answer.len && memcmp(bytes, answer.data, len) == 0))
+        return rc;
+    return feed(conn, what, bytes, len, err) < 0 ? -1 : 1;
 }
 
 int mpq_redis_conn_call(mpq_redis_conn *conn, const char *what, mpq_slice bytes, uint64_t deadline_ms, redisReply **out,
@@ -459,16 +414,28 @@ static int greet(mpq_redis_conn *conn, uint64_t deadline_ms, mpq_error *err)
     return rc;
 }
 
+/* Less than the whole time, so that what is left of a deadline allows it. */
+static void limit_recv(mpq_redis_conn *conn, uint32_t timeout_ms)
+{
+    uint32_t ms = timeout_ms - timeout_ms / 8;
+    struct timeval limit = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+    if (ms > 0 && setsockopt(conn->context->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0)
+        conn->recv_ms = ms;
+}
+
 int mpq_redis_conn_open(mpq_redis_conn *conn, const mpq_broker_config *config, const char *where, mpq_error *err)
 {
     mpq_redis_conn_close(conn);
     conn->where = where;
+    conn->recv_ms = 0;
     uint64_t deadline_ms = mpq_clock_monotonic_ms() + config->connect_timeout_ms;
     if (dial(conn, config, err) < 0)
         return -1;
     if (authenticate(conn, config, deadline_ms, err) == 0 && greet(conn, deadline_ms, err) == 0 &&
-        select_database(conn, config, deadline_ms, err) == 0)
+        select_database(conn, config, deadline_ms, err) == 0) {
+        limit_recv(conn, config->read_timeout_ms);
         return 0;
+    }
     mpq_redis_conn_close(conn);
     return -1;
 }

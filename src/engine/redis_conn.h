@@ -46,6 +46,7 @@ typedef struct mpq_redis_conn {
     const char *where;     /* borrowed */
     uint64_t answer_bytes; /* received of the answer that is not complete yet */
     uint64_t heard_at_ms;  /* when something was last received */
+    uint32_t recv_ms;      /* a blocking recv returns after this time; 0 = it would not */
     /* hiredis makes room for as many elements as an array's header announces; ours refuses what can't be. */
     redisReplyObjectFunctions functions;
     void *(*create_array)(const redisReadTask *task, mpq_redis_element_count count);
@@ -63,6 +64,10 @@ int mpq_redis_conn_write(mpq_redis_conn *conn, const char *what, mpq_slice bytes
 /* 0 = `*out` is a reply (an error reply, too), freed by freeReplyObject; -1 = failed. A deadline of 0 never waits:
  * 1 = nothing complete yet. */
 int mpq_redis_conn_read(mpq_redis_conn *conn, const char *what, uint64_t deadline_ms, redisReply **out, mpq_error *err);
+/* For what is asked often and mostly answered alike, without parsing. 0 = exactly these bytes came, 1 = something else,
+ * or nothing yet: to be read. */
+int mpq_redis_conn_expect(mpq_redis_conn *conn, const char *what, uint64_t deadline_ms, mpq_slice answer,
+                          mpq_error *err);
 /* Writes, reads, and turns an error reply into -1, except NOSCRIPT, which comes back as a reply. */
 int mpq_redis_conn_call(mpq_redis_conn *conn, const char *what, mpq_slice bytes, uint64_t deadline_ms, redisReply **out,
                         mpq_error *err);

@@ -40,3 +40,17 @@ TEST(fork_mark_works_where_the_kernel_wipes_no_page)
     mark.page = NULL;
     check_forks();
 }
+
+TEST(fork_mark_can_be_set_again_and_given_back)
+{
+    mpq_fork_mark_set(&mark);
+    unsigned char *page = mark.page;
+    mpq_fork_mark_set(&mark);
+    CHECK(mark.page == page);
+    mpq_fork_mark_clear(&mark);
+    mpq_fork_mark_clear(&mark);
+    CHECK(mark.page == NULL);
+    CHECK(!mpq_fork_mark_is_copy(&mark));
+    mpq_fork_mark_set(&mark);
+    check_forks();
+}
