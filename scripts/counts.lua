@@ -1,8 +1,8 @@
--- KEYS: ready, delayed, failed, stats, nodes, retired
+-- KEYS: ready, delayed, failed, stats, nodes, retired, gates
 -- ARGV: prefix of the queue's keys
 -- Answers {pushed, ready, delayed, running, failed, done}
 local call = redis.call
-local ready, delayed, failed, stats, nodes, retired = unpack(KEYS)
+local ready, delayed, failed, stats, nodes, retired, gates = unpack(KEYS)
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local running, waiting = 0, call('LLEN', ready) + call('ZCOUNT', delayed, '-inf', now)
@@ -25,7 +25,17 @@ for _, stage in ipairs(call('ZRANGE', retired, 0, -1)) do
     waiting = waiting + call('LLEN', ARGV[1] .. 'stage:' .. stage)
 end
 local ever = call('HMGET', stats, 'pushed', 'done')
+local pushed = tonumber(ever[1] or 0)
+-- What has passed the gates, see push.lua: each list begins with a sequence that was counted.
+for _, name in ipairs(call('ZRANGE', gates, 0, -1)) do
+    local gate = ARGV[1] .. 'seq:' .. name
+    local passed, last = call('LLEN', gate) - 1, call('LINDEX', gate, -1)
+    if last and #last > 20 then
+        passed = passed - 2
+    end
+    pushed = pushed + math.max(0, passed)
+end
 return {
-    tonumber(ever[1] or 0), waiting, call('ZCOUNT', delayed, '(' .. string.format('%.0f', now), '+inf'), running,
+    pushed, waiting, call('ZCOUNT', delayed, '(' .. string.format('%.0f', now), '+inf'), running,
     call('HLEN', failed), tonumber(ever[2] or 0)
 }

@@ -1,15 +1,11 @@
-/* The Redis driver: handles and pushing. The rest is in broker_redis_*.c, the layout in broker_redis.h. */
+/* The Redis driver: handles. The rest is in broker_redis_*.c, the layout in broker_redis.h. */
 #include "broker_redis.h"
 
 #include "clock.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define SEQUENCE_TTL_S 3600
-#define DELAY_MAX_MS (UINT64_C(1) << 52) /* a sorted set's scores are doubles */
 
 static int check_config(const mpq_broker_config *config, mpq_error *err)
 {
@@ -50,6 +46,7 @@ static void close_handle(mpq_broker *broker)
     mpq_buf_fini(&consumer->claims);
     mpq_buf_fini(&consumer->unstaged);
     free(consumer->keys);
+    mpq_redis_gates_fini(redis);
     mpq_redis_conn_close(&redis->calls);
     mpq_redis_cmd_fini(&redis->cmd);
     mpq_broker_config_fini(&redis->config);
@@ -105,62 +102,13 @@ int mpq_redis_ask(mpq_redis *redis, enum mpq_redis_script script, bool repeatabl
     return -1;
 }
 
-static void write_push(mpq_redis *redis, const char *keys, const mpq_push *push)
-{
-    mpq_redis_cmd *cmd = &redis->cmd;
-    char text[24];
-    size_t ready = 0;
-    for (size_t i = 0; i < push->count; i++)
-        ready += push->items[i].delay_ms == 0;
-    mpq_redis_script_begin(cmd, MPQ_SCRIPT_PUSH, 4);
-    snprintf(text, sizeof text, "%016" PRIx64, push->producer);
-    mpq_redis_cmd_key(cmd, keys, "seq:", text);
-    mpq_redis_cmd_key(cmd, keys, "ready", NULL);
-    mpq_redis_cmd_key(cmd, keys, "delayed", NULL);
-    mpq_redis_cmd_key(cmd, keys, "stats", NULL);
-    snprintf(text, sizeof text, "%020" PRIu64, push->sequence);
-    mpq_redis_cmd_str(cmd, text);
-    mpq_redis_cmd_u64(cmd, SEQUENCE_TTL_S);
-    mpq_redis_cmd_key(cmd, keys, "wake", NULL);
-    mpq_redis_cmd_u64(cmd, ready);
-    mpq_redis_cmd_u64(cmd, push->count);
-    for (size_t i = 0; i < push->count; i++)
-        if (push->items[i].delay_ms == 0)
-            mpq_redis_cmd_bytes(cmd, push->items[i].envelope.data, push->items[i].envelope.len);
-    for (size_t i = 0; i < push->count; i++) {
-        const mpq_push_item *item = &push->items[i];
-        if (item->delay_ms == 0)
-            continue;
-        mpq_redis_cmd_u64(cmd, item->delay_ms < DELAY_MAX_MS ? item->delay_ms : DELAY_MAX_MS);
-        mpq_redis_cmd_bytes(cmd, item->envelope.data, item->envelope.len);
-    }
-}
-
-static int push_items(mpq_broker *broker, const mpq_push *push, mpq_error *err)
-{
-    mpq_redis *redis = (mpq_redis *)broker;
-    redisReply *reply;
-    if (push->count == 0 || push->count > 1000)
-        return mpq_error_set(err, MPQ_ERROR_CONFIG, "a push holds 1 to 1000 jobs, not %zu", push->count);
-    char *keys = mpq_redis_keys(redis, push->queue);
-    if (!keys)
-        return mpq_error_set_memory(err);
-    write_push(redis, keys, push);
-    free(keys);
-    if (mpq_redis_ask(redis, MPQ_SCRIPT_PUSH, false, &reply, err) < 0)
-        return -1;
-    bool known = mpq_redis_is_status(reply, "OK") || mpq_redis_is_status(reply, "DUP");
-    freeReplyObject(reply);
-    return known ? 0 : mpq_redis_unexpected(&redis->calls, "push", err);
-}
-
 const mpq_broker_ops mpq_broker_redis = {
     .name = "redis",
     .open = open_handle,
     .close = close_handle,
     .forget = close_handle,
     .ping = ping,
-    .push = push_items,
+    .push = mpq_redis_push,
     .counts = mpq_redis_counts,
     .failed = mpq_redis_failed,
     .clear = mpq_redis_clear,

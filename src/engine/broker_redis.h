@@ -11,8 +11,10 @@
  *   p:{q}:nodes            sorted set, owner by the end of its lease; 0 = taken, jobs are being moved
  *   p:{q}:retired          sorted set, <owner>:<generation> of stages that a late BLMOVE may still fill, by when
  *   p:{q}:failed           hash, id -> envelope
- *   p:{q}:stats            hash: pushed, done, failed, retried
- *   p:{q}:seq:<producer>   the last accepted sequence
+ *   p:{q}:stats            hash: pushed (without what has passed the gates), done, failed, retried
+ *   p:{q}:seq:<producer>   the last accepted sequence as the script knows it, in 20 digits; then the name of the gate
+ *   p:{q}:seq:<producer>:<gate>  list, the sequences accepted since: see broker_redis_push.c
+ *   p:{q}:seq:gates        sorted set, <producer>:<gate> by the second when it was opened
  *   p:{q}:wake             channel: a new earliest due time
  *
  * Connections, each opened when first needed: `calls` for everything that waits for its answer, `work` for exchanges,
@@ -28,7 +30,9 @@
 
 enum {
     MPQ_REDIS_EXCHANGES = 2, /* the caller's */
-    MPQ_REDIS_FLIGHTS = 4    /* and our own claims */
+    MPQ_REDIS_FLIGHTS = 4,   /* and our own claims */
+    MPQ_REDIS_GATES = 8,     /* kept by a handle */
+    MPQ_REDIS_GATE_NAME_BYTES = 17
 };
 
 /* An exchange under way. */
@@ -76,12 +80,32 @@ typedef struct mpq_redis_consumer {
     int64_t announced_due_at_ms; /* the earliest heard of since; -1 = none */
 } mpq_redis_consumer;
 
+/* How one producer pushes to one queue, see broker_redis_push.c. */
+typedef struct mpq_redis_gate {
+    char *queue; /* owned; NULL = not in use */
+    char *keys;  /* owned: prefix of the queue's keys */
+    uint64_t producer;
+    uint64_t opened_at_ms;
+    uint64_t sequence; /* the last accepted */
+    uint32_t pushes;   /* through the open gate, else by the script */
+    bool open;
+    char name[MPQ_REDIS_GATE_NAME_BYTES];
+    mpq_buf key;
+    mpq_buf head; /* of a request, before the sequence */
+    mpq_buf tail; /* behind the envelope */
+    mpq_buf answer;
+} mpq_redis_gate;
+
 typedef struct mpq_redis {
     mpq_broker base;
     mpq_broker_config config; /* owned */
     char where[512];
     mpq_redis_conn calls;
     mpq_redis_cmd cmd; /* of `calls` */
+    mpq_redis_gate gates[MPQ_REDIS_GATES];
+    size_t next_gate;   /* that gives way to a new one */
+    uint64_t gate_name; /* of the last one that was asked for; 0 = none yet */
+    bool gates_refused; /* the server does not let us */
     mpq_redis_consumer consumer;
 } mpq_redis;
 
@@ -135,6 +159,9 @@ void mpq_redis_exchange_counts(mpq_redis_cmd *cmd, size_t claims, size_t unstage
 void mpq_redis_cmd_single(mpq_redis_cmd *cmd, const char *kind, uint64_t chunk, uint32_t place, mpq_slice id,
                           uint64_t delay_ms, mpq_slice envelope);
 
+/* broker_redis_push.c */
+int mpq_redis_push(mpq_broker *broker, const mpq_push *push, mpq_error *err);
+void mpq_redis_gates_fini(mpq_redis *redis);
 /* broker_redis_admin.c */
 int mpq_redis_counts(mpq_broker *broker, const char *queue, mpq_counts *out, mpq_error *err);
 int mpq_redis_failed(mpq_broker *broker, const char *queue, mpq_failed_fn fn, void *arg, mpq_error *err);

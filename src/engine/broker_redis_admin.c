@@ -10,7 +10,7 @@ enum { PAGE_FIRST = 10, PAGE_MAX = 1000, PAGE_BYTES = 1 << 20 };
 /* The keys of counts.lua and clear.lua. */
 static void write_keys(mpq_redis_cmd *cmd, enum mpq_redis_script script, const char *keys)
 {
-    static const char *const suffixes[] = {"ready", "delayed", "failed", "stats", "nodes", "retired"};
+    static const char *const suffixes[] = {"ready", "delayed", "failed", "stats", "nodes", "retired", "seq:gates"};
     mpq_redis_script_begin(cmd, script, sizeof suffixes / sizeof *suffixes);
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
         mpq_redis_cmd_key(cmd, keys, suffixes[i], NULL);

@@ -169,6 +169,29 @@ CASE(a_repeated_push_is_accepted_once)
     CHECK_STR(take(a, 10), "");
 }
 
+/* A producer that pushes job after job may be served in a quicker way, which has to know repetitions as well. */
+CASE(repetitions_in_a_run_of_pushes_are_accepted_once)
+{
+    mpq_broker *p = producer(), *other = producer();
+    for (uint64_t n = 1; n <= 150; n++) {
+        mpq_push_item item = {envelope_of(n), 0};
+        CHECK(push_as(p, "q", n, &item, 1) == 0);
+        if (n % 7 == 0)
+            CHECK(push_as(n % 2 ? p : other, "q", n, &item, 1) == 0);
+        if (n % 11 == 0)
+            CHECK(push_as(p, "q", n - 5, &item, 1) == 0);
+        if (n % 13 == 0)
+            CHECK(push_as(p, "other", n, &item, 1) == 0);
+    }
+    CHECK_STR(counts("q"), "pushed 150, ready 150, delayed 0, running 0, failed 0, done 0");
+    CHECK_STR(counts("other"), "pushed 11, ready 11, delayed 0, running 0, failed 0, done 0");
+    mpq_broker *a = consumer("q", "a:1", LONG_LEASE_MS);
+    take(a, 256);
+    CHECK_INT(answer.count, 150);
+    for (uint64_t n = 1; n <= 150; n++)
+        CHECK_INT(number_of(mpq_batch_envelope(&answer, n - 1)), n);
+}
+
 CASE(producers_are_told_apart)
 {
     mpq_broker *p = producer();

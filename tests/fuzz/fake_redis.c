@@ -146,6 +146,10 @@ static void answer_properly(connection *c, const request *asked)
         say_job(c);
     } else if (is(asked, 0, "INFO"))
         say(c, "$21\r\nredis_version:7.0.1\r\n\r\n");
+    else if (is(asked, 0, "RPUSHX") || is(asked, 0, "LMOVE"))
+        say(c, "+QUEUED\r\n");
+    else if (is(asked, 0, "EXEC"))
+        say(c, "*2\r\n:0\r\n$-1\r\n");
     else if (!is(asked, 0, "BLMOVE")) /* that blocks */
         say(c, "+OK\r\n");
 }

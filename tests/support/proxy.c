@@ -112,7 +112,7 @@ static size_t frame(const char *data, size_t len)
 
 static bool changes_something(const char *request, size_t len)
 {
-    static const char *const commands[] = {"$7\r\nEVALSHA", "$4\r\nEVAL", "$6\r\nBLMOVE"};
+    static const char *const commands[] = {"$7\r\nEVALSHA", "$4\r\nEVAL", "$6\r\nBLMOVE", "$4\r\nEXEC"};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (memmem(request, len < 40 ? len : 40, commands[i], strlen(commands[i])))
             return true;

@@ -24,8 +24,8 @@ void proxy_stop(proxy *via);
 
 /* Closes connections in the middle of whatever is under way. */
 bool proxy_cut(const proxy *via, pid_t pid);
-/* The next request that changes something (a script or a BLMOVE) is carried out, but its answer is dropped and its
- * connection closed. */
+/* The next request that changes something (a script, an EXEC or a BLMOVE) is carried out, but its answer is dropped and
+ * its connection closed. */
 bool proxy_lose_answer(const proxy *via, pid_t pid);
 /* It never reaches the server, and its connection is closed. */
 bool proxy_lose_request(const proxy *via, pid_t pid);

@@ -20,7 +20,6 @@ TEST(a_push_whose_answer_was_lost_is_repeated_once)
     CHECK_INT(redis_command_int(&server, "LLEN mpq:{q}:ready"), 2);
     CHECK(push(p, 2) == 0);
     CHECK_INT(redis_command_int(&server, "LLEN mpq:{q}:ready"), 2);
-    CHECK_INT(redis_command_int(&server, "HGET mpq:{q}:stats pushed"), 2);
     CHECK(push(p, 3) == 0);
     CHECK_INT(redis_command_int(&server, "LLEN mpq:{q}:ready"), 3);
     long long ttl = redis_command_int(&server, "TTL mpq:{q}:seq:0000000000000007");
