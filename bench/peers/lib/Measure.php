@@ -37,7 +37,7 @@ final class Measure
             'drain' => $this->drain(max(1, (int) ($jobs * $this->peer->share($this->row)))),
             'push' => $this->push('one', 'push', min($jobs, 20000)),
             'bulk' => $this->push('bulk', 'bulk', $jobs),
-            'latency' => $this->latency(max(50, min(500, intdiv($jobs, 20)))),
+            'latency' => $this->latency(max(50, min(300, intdiv($jobs, 20)))),
         };
     }
 
