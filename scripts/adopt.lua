@@ -3,7 +3,7 @@
 -- KEYS: run, ready, nodes, retired, delayed
 -- ARGV: token, own name, name of the dead owner or '', prefix of the queue's keys, lease ms
 -- Answers LOST, STALE, ENDED (our own lease has), NOBODY, {name of the dead owner, numbers of its chunks...}, or when
--- nobody was named and nobody is dead {in how many ms somebody may be, until the earliest job is due}, -1 = not known, none
+-- nobody was named and nobody is dead {in how many ms somebody may be, in how many us the earliest job is due}, -1 = not known
 local call, sub = redis.call, string.sub
 local run, ready, nodes, retired, delayed = unpack(KEYS)
 local me, dead, prefix = ARGV[2], ARGV[3], ARGV[4]
@@ -60,7 +60,8 @@ if not named then
     local ends = first[at] and tonumber(first[at + 1])
     if not ends or ends > now then
         local due = call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
-        return {look_in(ends), due and math.max(0, tonumber(due) - now) or -1}
+        local now_us = time[1] * 1000000 + time[2]
+        return {look_in(ends), due and math.max(0, math.floor(tonumber(due) * 1000 + 0.5) - now_us) or -1}
     end
     dead = first[at]
 elseif dead == me or not call('ZSCORE', nodes, dead) then

@@ -4,7 +4,7 @@
 local call = redis.call
 local ready, delayed, failed, stats, nodes, retired, gates = unpack(KEYS)
 local time = call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = string.format('%.3f', time[1] * 1000 + time[2] / 1000)
 local running, waiting = 0, call('LLEN', ready) + call('ZCOUNT', delayed, '-inf', now)
 for _, owner in ipairs(call('ZRANGE', nodes, 0, -1)) do
     local run = ARGV[1] .. 'run:' .. owner
@@ -36,6 +36,6 @@ for _, name in ipairs(call('ZRANGE', gates, 0, -1)) do
     pushed = pushed + math.max(0, passed)
 end
 return {
-    pushed, waiting, call('ZCOUNT', delayed, '(' .. string.format('%.0f', now), '+inf'), running,
+    pushed, waiting, call('ZCOUNT', delayed, '(' .. now, '+inf'), running,
     call('HLEN', failed), tonumber(ever[2] or 0)
 }

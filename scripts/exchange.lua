@@ -5,9 +5,9 @@
 --       numbers of: claims, unstaged, singles, splits, trims; ids of claims; ids of unstaged;
 --       kind, chunk, place, id, delay, envelope of each single; chunk, place, places, left of each split;
 --       chunk, places, done of each trim
--- Answers LOST, STALE, or {refused, earliest due time or -1 (0 = not looked up), now, ready, reserved}. The jobs
--- that were reserved are the chunk behind those of claims and splits. No envelope of theirs passes through here: making each a
--- string of Lua would cost more than all the rest.
+-- Answers LOST, STALE, or {refused, earliest due time or -1 (0 = not looked up), now, ready, reserved}, times in
+-- microseconds. The jobs that were reserved are the chunk behind those of claims and splits. No envelope of theirs passes
+-- through here: making each a string of Lua would cost more than all the rest.
 local call, sub = redis.call, string.sub
 local run, stage, ready, delayed, nodes, failed, stats, held = unpack(KEYS)
 local token = call('HGET', run, '_meta')
@@ -18,7 +18,7 @@ end
 -- consumer is what makes room.
 call('HDEL', run, '')
 local time = call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = time[1] * 1000 + time[2] / 1000
 local want, want_bytes, expected, number = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local claims, unstaged, singles = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local splits, trims = tonumber(ARGV[13]), tonumber(ARGV[14])
@@ -103,9 +103,9 @@ if singles > 0 then
                 envelope = taken
             end
             if delay > 0 then
-                local due = now + 1 + delay -- now was rounded down, and nothing may be early
+                local due = now + 0.001 + delay -- now was rounded down, and nothing may be early
                 first = math.min(first, due)
-                later[#later + 1] = string.format('%.0f', due)
+                later[#later + 1] = string.format('%.3f', due)
                 later[#later + 1] = envelope
             else
                 heads[#heads + 1] = envelope
@@ -113,7 +113,7 @@ if singles > 0 then
         end
     end
     if #later > 0 then
-        first = string.format('%.0f', first)
+        first = string.format('%.3f', first)
         local earliest = call('ZCOUNT', delayed, '-inf', first) == 0
         call('ZADD', delayed, unpack(later))
         if earliest then
@@ -230,6 +230,6 @@ call('ZADD', nodes, 'XX', string.format('%.0f', now + tonumber(ARGV[5])), ARGV[2
 local left, due = call('LLEN', ready), 0
 if left == 0 then
     local earliest = call('ZRANGE', delayed, 0, 0, 'WITHSCORES')
-    due = earliest[2] and tonumber(earliest[2]) or -1
+    due = earliest[2] and math.floor(tonumber(earliest[2]) * 1000 + 0.5) or -1
 end
-return {refused, due, now, left, reserved}
+return {refused, due, time[1] * 1000000 + time[2], left, reserved}

@@ -39,15 +39,15 @@ if not known and ready > 0 then
 end
 if not known and ready < all then
     local time = call('TIME')
-    local now = time[1] * 1000 + math.ceil(time[2] / 1000) -- never early
+    local now = time[1] * 1000 + (time[2] + 1) / 1000 -- the clock was rounded down, and nothing may be early
     local members, first = {}, math.huge
     for i = 7 + ready, #ARGV, 2 do
         local due = now + tonumber(ARGV[i])
         first = math.min(first, due)
-        members[#members + 1] = string.format('%.0f', due)
+        members[#members + 1] = string.format('%.3f', due)
         members[#members + 1] = ARGV[i + 1]
     end
-    first = string.format('%.0f', first)
+    first = string.format('%.3f', first)
     local earliest = call('ZCOUNT', KEYS[3], '-inf', first) == 0
     call('ZADD', KEYS[3], unpack(members))
     if earliest then

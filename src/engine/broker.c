@@ -46,7 +46,7 @@ void mpq_broker_close(mpq_broker *broker)
 void mpq_batch_init(mpq_batch *batch)
 {
     memset(batch, 0, sizeof *batch);
-    batch->next_due_ms = batch->look_in_ms = -1;
+    batch->next_due_us = batch->look_in_ms = -1;
 }
 
 void mpq_batch_fini(mpq_batch *batch)
@@ -63,7 +63,7 @@ void mpq_batch_clear(mpq_batch *batch)
     batch->lost = false;
     batch->refused = 0;
     batch->garbage = 0;
-    batch->next_due_ms = -1;
+    batch->next_due_us = -1;
     batch->ready = 0;
     batch->from[0] = '\0';
     batch->ended = false;

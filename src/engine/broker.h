@@ -77,7 +77,8 @@ typedef struct mpq_batch {
     bool lost;           /* the owner's lease was taken: nothing was settled or reserved */
     size_t refused;      /* settles that were not ours any more */
     size_t garbage;      /* stored bytes that are no envelope, moved to the failed records as they are */
-    int64_t next_due_ms; /* until the earliest delayed job is due; 0 = more is due or ready already, -1 = none known */
+    int64_t next_due_us; /* until the earliest delayed job is due, in microseconds; 0 = more is due or ready already, -1
+                            = none known */
     uint64_t ready;      /* jobs still waiting in `ready` after this call, as far as known */
     char from[MPQ_OWNER_MAX + 1]; /* adopt: whose jobs these are */
     bool ended;                   /* adopt: our own lease has, so nobody was looked for */
@@ -165,7 +166,7 @@ typedef struct mpq_broker_ops {
      * long as the handle's own lease has ended as well: then the store was away, and that says nothing about others).
      * Retiring an owner by its name does not end its lease: until it ends, only who names it is told of its jobs, and
      * so nobody settles them who knows less about them. A look with `dead` NULL renews the handle's own lease, unless
-     * that has ended. 0 = out->from names it (count may be 0), 1 = nobody: see out->look_in_ms and next_due_ms. The
+     * that has ended. 0 = out->from names it (count may be 0), 1 = nobody: see out->look_in_ms and next_due_us. The
      * jobs stay where they are until an exchange with out->from as its `dead` has settled them: whoever dies on the
      * way, or does not hear an answer, leaves nothing half done. Settle what was listed (through this handle, before it
      * attaches again) and call again, until 1. Jobs that were staged for it but never delivered go back to the head by

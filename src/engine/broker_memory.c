@@ -109,21 +109,21 @@ static int push(mpq_broker *broker, const mpq_push *push, mpq_error *err)
 {
     mpq_memory_queue *queue;
     mpq_memory_list entries = {0};
-    uint64_t now_ms = mpq_clock_monotonic_ms();
+    uint64_t now_us = mpq_clock_monotonic_us();
     if (push->count == 0 || push->count > PUSH_MAX)
         return mpq_error_set(err, MPQ_ERROR_CONFIG, "a push has 1 to %d jobs, not %zu", PUSH_MAX, push->count);
     if (find_queue(from(broker), push->queue, &queue, err) < 0 || copy_items(push, &entries, err) < 0)
         return -1;
-    int fresh = mpq_memory_queue_admit(queue, push->producer, push->sequence, now_ms);
+    int fresh = mpq_memory_queue_admit(queue, push->producer, push->sequence, now_us / 1000);
     if (fresh <= 0) {
         mpq_memory_list_clear(&entries);
         return fresh == 0 ? 0 : mpq_error_set_memory(err);
     }
-    mpq_memory_queue_promote(queue, now_ms);
+    mpq_memory_queue_promote(queue, now_us);
     for (size_t i = 0; i < push->count; i++) {
         mpq_memory_entry *entry = mpq_memory_list_pop(&entries);
         if (push->items[i].delay_ms > 0)
-            mpq_memory_queue_delay(queue, entry, now_ms, push->items[i].delay_ms);
+            mpq_memory_queue_delay(queue, entry, now_us, push->items[i].delay_ms);
         else
             mpq_memory_list_append(&queue->ready, entry);
     }
@@ -139,7 +139,7 @@ static int counts(mpq_broker *broker, const char *name, mpq_counts *out, mpq_err
     const mpq_memory_queue *queue = mpq_memory_store_queue(from(broker)->store, name, false);
     if (!queue)
         return 0;
-    size_t due = mpq_memory_queue_due(queue, mpq_clock_monotonic_ms());
+    size_t due = mpq_memory_queue_due(queue, mpq_clock_monotonic_us());
     out->pushed = queue->pushed;
     out->done = queue->done;
     out->ready = queue->ready.count + due;
@@ -215,7 +215,7 @@ static int attach(mpq_broker *broker, const char *name, const char *owner_name, 
     self->generation = ++owner->generation;
     self->lease_ms = lease_ms;
     self->queue = queue;
-    self->watcher.known_due_ms = UINT64_MAX;
+    self->watcher.known_due_us = UINT64_MAX;
     memcpy(self->owner, owner_name, len + 1);
     mpq_memory_queue_watch(queue, &self->watcher);
     return 0;
@@ -243,18 +243,18 @@ static int detach(mpq_broker *broker, mpq_error *err)
 }
 
 /* What is left for later, and the handle's memory of having been told. */
-static void report_rest(memory_broker *self, mpq_batch *out, uint64_t now_ms)
+static void report_rest(memory_broker *self, mpq_batch *out, uint64_t now_us)
 {
-    uint64_t due_ms = mpq_memory_queue_earliest(self->queue);
-    self->watcher.known_due_ms = due_ms;
+    uint64_t due_us = mpq_memory_queue_earliest(self->queue);
+    self->watcher.known_due_us = due_us;
     out->ready = self->queue->ready.count;
     if (out->ready > 0)
-        out->next_due_ms = 0;
-    else if (due_ms != UINT64_MAX)
-        out->next_due_ms = due_ms > now_ms ? (int64_t)(due_ms - now_ms) : 0;
+        out->next_due_us = 0;
+    else if (due_us != UINT64_MAX)
+        out->next_due_us = due_us > now_us ? (int64_t)(due_us - now_us) : 0;
 }
 
-static int settle(memory_broker *self, mpq_memory_owner *holder, const mpq_exchange *exchange, uint64_t now_ms,
+static int settle(memory_broker *self, mpq_memory_owner *holder, const mpq_exchange *exchange, uint64_t now_us,
                   mpq_batch *out, mpq_error *err)
 {
     if (exchange->dead)
@@ -263,7 +263,7 @@ static int settle(memory_broker *self, mpq_memory_owner *holder, const mpq_excha
         out->refused = exchange->settle_count;
         return 0;
     }
-    int rc = mpq_memory_queue_settle(self->queue, holder, exchange, now_ms, &out->refused, err);
+    int rc = mpq_memory_queue_settle(self->queue, holder, exchange, now_us, &out->refused, err);
     if (rc == 0 && exchange->dead && !holder->held.head)
         mpq_memory_queue_remove_owner(self->queue, holder);
     return rc;
@@ -272,17 +272,17 @@ static int settle(memory_broker *self, mpq_memory_owner *holder, const mpq_excha
 static int apply(memory_broker *self, const mpq_exchange *exchange, mpq_batch *out, mpq_error *err)
 {
     mpq_memory_owner *owner = ourselves(self);
-    uint64_t now_ms = mpq_clock_monotonic_ms();
+    uint64_t now_us = mpq_clock_monotonic_us();
     if (!owner) {
         out->lost = true;
         return 0;
     }
-    if (settle(self, owner, exchange, now_ms, out, err) < 0)
+    if (settle(self, owner, exchange, now_us, out, err) < 0)
         return -1;
-    mpq_memory_queue_promote(self->queue, now_ms);
+    mpq_memory_queue_promote(self->queue, now_us);
     mpq_memory_queue_reserve(self->queue, owner, exchange, out);
-    owner->lease_until_ms = now_ms + self->lease_ms;
-    report_rest(self, out, now_ms);
+    owner->lease_until_ms = now_us / 1000 + self->lease_ms;
+    report_rest(self, out, now_us);
     mpq_memory_queue_wake(self->queue);
     return out->bytes.failed ? mpq_error_set_memory(err) : 0;
 }
@@ -374,7 +374,7 @@ static int wait_collect(mpq_broker *broker, mpq_batch *out, mpq_error *err)
         return 1;
     self->watcher.armed = false;
     out->lost = !ourselves(self);
-    report_rest(self, out, mpq_clock_monotonic_ms());
+    report_rest(self, out, mpq_clock_monotonic_us());
     return 0;
 }
 

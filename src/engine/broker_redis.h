@@ -3,7 +3,7 @@
  *
  * Keys, for prefix p and queue q (the braces keep a queue in one slot of a cluster):
  *   p:{q}:ready            list of envelopes
- *   p:{q}:delayed          sorted set, envelope by due time in ms
+ *   p:{q}:delayed          sorted set, envelope by due time in ms, with three decimals
  *   p:{q}:run:<owner>      hash, number of a chunk -> how many jobs of it are held; the field _meta is the owner's
  * token (its generation). Whoever removes it has taken the lease: requests that show no valid token are refused
  *   p:{q}:held:<owner>:<n> list, a chunk: envelopes reserved at once. Places of jobs that were settled are empty
@@ -76,8 +76,8 @@ typedef struct mpq_redis_consumer {
     uint64_t blocked_at_ms;
     mpq_buf claims;              /* ids given out by wait_collect, to be claimed by what is sent next */
     mpq_buf unstaged;            /* ids (length, bytes) that came too late or are no jobs: they go back */
-    int64_t known_due_at_ms;     /* as the last answer had it; -1 = none or not known */
-    int64_t announced_due_at_ms; /* the earliest heard of since; -1 = none */
+    int64_t known_due_at_us;     /* as the last answer had it; -1 = none or not known */
+    int64_t announced_due_at_us; /* the earliest heard of since; -1 = none */
 } mpq_redis_consumer;
 
 /* How one producer pushes to one queue, see broker_redis_push.c. */

@@ -269,7 +269,7 @@ static int accept_jobs(mpq_redis *redis, const mpq_redis_flight *flight, size_t 
 }
 
 /* {refused, earliest due time, now, ready, reserved} */
-static int accept_answer(mpq_redis *redis, const mpq_redis_flight *flight, mpq_batch *out, int64_t *due_at_ms,
+static int accept_answer(mpq_redis *redis, const mpq_redis_flight *flight, mpq_batch *out, int64_t *due_at_us,
                          mpq_error *err)
 {
     enum { REFUSED, DUE, NOW, READY, RESERVED, HEAD };
@@ -293,8 +293,8 @@ static int accept_answer(mpq_redis *redis, const mpq_redis_flight *flight, mpq_b
     }
     out->refused = (size_t)head[REFUSED] + flight->refused;
     out->ready = (uint64_t)head[READY];
-    out->next_due_ms = head[DUE] < 0 ? -1 : head[DUE] > head[NOW] ? head[DUE] - head[NOW] : 0;
-    *due_at_ms = head[DUE] > 0 ? head[DUE] : -1;
+    out->next_due_us = head[DUE] < 0 ? -1 : head[DUE] > head[NOW] ? head[DUE] - head[NOW] : 0;
+    *due_at_us = head[DUE] > 0 ? head[DUE] : -1;
     return flight->chunk ? accept_jobs(redis, flight, (size_t)head[RESERVED], out, err) : 0;
 }
 
@@ -314,18 +314,18 @@ static int land(mpq_redis *redis, mpq_batch *out, mpq_error *err)
 {
     mpq_redis_consumer *consumer = &redis->consumer;
     mpq_redis_flight *flight = &consumer->flights[consumer->first_flight];
-    int64_t due_at_ms = -1;
+    int64_t due_at_us = -1;
     int rc = read_replies(consumer, flight, 0, err);
     if (rc != 0)
         return rc;
     if (mpq_redis_is_error(flight->reply, "NOSCRIPT"))
         return send_again(redis, err) < 0 ? -1 : 1;
-    if (accept_answer(redis, flight, out, &due_at_ms, err) < 0)
+    if (accept_answer(redis, flight, out, &due_at_us, err) < 0)
         return -1;
     if (!out->lost && flight->sent_at_ms > consumer->renewed_at_ms)
         consumer->renewed_at_ms = flight->sent_at_ms;
     if (!flight->claim)
-        consumer->known_due_at_ms = due_at_ms; /* what the caller knows now */
+        consumer->known_due_at_us = due_at_us; /* what the caller knows now */
     learn_size(consumer, out);
     end_flight(consumer);
     return 0;

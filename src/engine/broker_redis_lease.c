@@ -24,7 +24,7 @@ void mpq_redis_consumer_drop(mpq_redis *redis)
     }
     consumer->first_flight = consumer->flight_count = consumer->exchange_count = 0;
     consumer->attached = consumer->armed = consumer->blocked = consumer->nudged = false;
-    consumer->known_due_at_ms = consumer->announced_due_at_ms = -1;
+    consumer->known_due_at_us = consumer->announced_due_at_us = -1;
     mpq_buf_clear(&consumer->claims);
     mpq_buf_clear(&consumer->unstaged);
     mpq_redis_hold_clear(&consumer->hold);
@@ -226,7 +226,7 @@ static bool accept_outlook(const redisReply *reply, mpq_batch *out)
         reply->element[1]->type != REDIS_REPLY_INTEGER)
         return false;
     out->look_in_ms = reply->element[0]->integer < 0 ? -1 : reply->element[0]->integer;
-    out->next_due_ms = reply->element[1]->integer < 0 ? -1 : reply->element[1]->integer;
+    out->next_due_us = reply->element[1]->integer < 0 ? -1 : reply->element[1]->integer;
     return true;
 }
 

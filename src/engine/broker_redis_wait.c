@@ -38,6 +38,27 @@ int mpq_redis_subscribe(mpq_redis *redis, mpq_error *err)
     return confirmed ? 0 : mpq_redis_unexpected(&consumer->news, "subscribe", err);
 }
 
+/* Milliseconds with up to three decimals; 0 when it is something else. By hand, as strtod minds the locale. */
+static int64_t parse_due_us(mpq_slice text)
+{
+    int64_t ms = 0, fraction_us = 0, unit_us = 1000;
+    bool fraction = false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        if (c == '.' && !fraction) {
+            fraction = true;
+        } else if (c < '0' || c > '9' || ms > INT64_MAX / 10000 - 10) {
+            return 0;
+        } else if (fraction) {
+            unit_us /= 10;
+            fraction_us += unit_us * (c - '0');
+        } else {
+            ms = 10 * ms + (c - '0');
+        }
+    }
+    return 1000 * ms + fraction_us;
+}
+
 /* ["message", channel, due time] or ["pong", ""]. */
 static int accept_news(mpq_redis_consumer *consumer, const redisReply *reply, mpq_error *err)
 {
@@ -49,13 +70,9 @@ static int accept_news(mpq_redis_consumer *consumer, const redisReply *reply, mp
         consumer->nudged = true;
         return 0;
     }
-    char text[24] = "";
-    mpq_slice number = mpq_redis_slice(reply->element[2]);
-    if (number.len < sizeof text)
-        memcpy(text, number.data, number.len);
-    int64_t due_at_ms = strtoll(text, NULL, 10);
-    if (due_at_ms > 0 && (consumer->announced_due_at_ms < 0 || due_at_ms < consumer->announced_due_at_ms))
-        consumer->announced_due_at_ms = due_at_ms;
+    int64_t due_at_us = parse_due_us(mpq_redis_slice(reply->element[2]));
+    if (due_at_us > 0 && (consumer->announced_due_at_us < 0 || due_at_us < consumer->announced_due_at_us))
+        consumer->announced_due_at_us = due_at_us;
     return 0;
 }
 
@@ -77,8 +94,8 @@ int mpq_redis_read_news(mpq_redis *redis, mpq_error *err)
 /* Something is due earlier than the last answer told. */
 bool mpq_redis_has_news(const mpq_redis_consumer *consumer)
 {
-    return consumer->announced_due_at_ms >= 0 &&
-           (consumer->known_due_at_ms < 0 || consumer->announced_due_at_ms < consumer->known_due_at_ms);
+    return consumer->announced_due_at_us >= 0 &&
+           (consumer->known_due_at_us < 0 || consumer->announced_due_at_us < consumer->known_due_at_us);
 }
 
 /* News read while nobody waited would leave the descriptors silent: an answer to ourselves makes one readable. */
@@ -244,7 +261,7 @@ static int collect(mpq_redis *redis, mpq_batch *out, mpq_error *err)
         return 1;
     consumer->armed = consumer->nudged = false;
     if (news)
-        consumer->announced_due_at_ms = -1;
+        consumer->announced_due_at_us = -1;
     return 0;
 }
 

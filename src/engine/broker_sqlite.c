@@ -73,7 +73,7 @@ int mpq_sqlite_add_ready(mpq_sqlite *db, mpq_sqlite_queue *queue, int64_t positi
 
 int mpq_sqlite_add_delayed(mpq_sqlite *db, mpq_sqlite_queue *queue, uint64_t delay_ms, int64_t job, mpq_error *err)
 {
-    int64_t now_ms = (int64_t)mpq_clock_wall_ms() + 1; /* rounded up: nothing may be early */
+    int64_t now_ms = (int64_t)(mpq_clock_wall_us() / 1000) + 1; /* rounded up: nothing may be early */
     int64_t due_at_ms = delay_ms < (uint64_t)(INT64_MAX - now_ms) ? now_ms + (int64_t)delay_ms : INT64_MAX;
     queue->counts.delayed++;
     if (queue->added_due_at_ms < 0 || due_at_ms < queue->added_due_at_ms)

@@ -149,10 +149,10 @@ static int reserve(mpq_sqlite_broker *broker, mpq_sqlite_queue *queue, const mpq
     return taken ? mpq_sqlite_run(db, NULL, MPQ_SQL_READY_DROP, err, "ii", queue->id, last) : 0;
 }
 
-static int64_t until(int64_t at_ms)
+static int64_t until_us(int64_t at_ms)
 {
-    int64_t now_ms = (int64_t)mpq_clock_wall_ms();
-    return at_ms > now_ms ? at_ms - now_ms : 0;
+    int64_t now_us = (int64_t)mpq_clock_wall_us(), at_us = at_ms < INT64_MAX / 1000 ? at_ms * 1000 : INT64_MAX;
+    return at_us > now_us ? at_us - now_us : 0;
 }
 
 static int fill_outlook(mpq_sqlite_broker *broker, const mpq_sqlite_queue *queue, mpq_batch *out, mpq_error *err)
@@ -163,9 +163,9 @@ static int fill_outlook(mpq_sqlite_broker *broker, const mpq_sqlite_queue *queue
     broker->told_due_at_ms = due_at_ms;
     out->ready = queue->counts.ready;
     if (out->ready)
-        out->next_due_ms = 0;
+        out->next_due_us = 0;
     else
-        out->next_due_ms = due_at_ms < 0 ? -1 : until(due_at_ms);
+        out->next_due_us = due_at_ms < 0 ? -1 : until_us(due_at_ms);
     return 0;
 }
 
@@ -258,9 +258,9 @@ int mpq_sqlite_wait_collect(mpq_broker *head, mpq_batch *out, mpq_error *err)
         mpq_sqlite_first_due(db, &queue, &due_at_ms, err) < 0)
         return -1;
     bool earlier = due_at_ms >= 0 && (broker->told_due_at_ms < 0 || due_at_ms < broker->told_due_at_ms);
-    if (!queue.counts.ready && !earlier && (due_at_ms < 0 || until(due_at_ms) > 0))
+    if (!queue.counts.ready && !earlier && (due_at_ms < 0 || until_us(due_at_ms) > 0))
         return 1;
     out->ready = queue.counts.ready;
-    out->next_due_ms = queue.counts.ready ? 0 : until(due_at_ms);
+    out->next_due_us = queue.counts.ready ? 0 : until_us(due_at_ms);
     return 0;
 }

@@ -19,6 +19,11 @@ uint64_t mpq_clock_monotonic_us(void)
     return read_us(CLOCK_MONOTONIC);
 }
 
+uint64_t mpq_clock_wall_us(void)
+{
+    return read_us(CLOCK_REALTIME);
+}
+
 uint64_t mpq_clock_wall_ms(void)
 {
     return read_us(CLOCK_REALTIME) / 1000u;

@@ -99,23 +99,26 @@ static void collect_fds(dispatcher *self)
     }
 }
 
-static int sleep_for(dispatcher *self)
+/* In microseconds: delayed jobs start when they are due. */
+static uint64_t sleep_for(dispatcher *self)
 {
-    uint64_t now = mpq_clock_monotonic_ms(), next = UINT64_MAX;
+    uint64_t now = mpq_clock_monotonic_us(), next = UINT64_MAX;
     bool may_sleep = true;
     for (uint32_t i = 0; i < self->count; i++) {
         uint64_t at;
         may_sleep = mpq_lane_sleep(&self->lanes[i], now, &at) && may_sleep;
         next = at < next ? at : next;
     }
-    return may_sleep && next > now ? (int)(next - now) : 0;
+    return may_sleep && next > now ? next - now : 0;
 }
 
 static void wait_for_events(dispatcher *self)
 {
     uint64_t wakes;
     collect_fds(self);
-    int ready = poll(self->fds, self->fd_count, sleep_for(self));
+    uint64_t sleep_us = sleep_for(self);
+    struct timespec timeout = {.tv_sec = (time_t)(sleep_us / 1000000), .tv_nsec = (long)(sleep_us % 1000000) * 1000};
+    int ready = ppoll(self->fds, self->fd_count, &timeout, NULL);
     for (uint32_t i = 0; i < self->count; i++)
         mpq_ring_awake(self->lanes[i].ring);
     if (ready <= 0)

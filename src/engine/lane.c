@@ -179,7 +179,7 @@ static void send_exchange(mpq_lane *lane)
     uint64_t now = lane->renewed_at_ms = flight->sent_at_ms = mpq_clock_monotonic_ms();
     lane->look_at_ms = now + lane->config->sleep_ms;
     if (exchange.want)
-        lane->due_at_ms = 0;
+        lane->due_at_us = 0;
     for (size_t i = 0; i < exchange.settle_count; i++)
         if (lane->settles[i].kind == MPQ_SETTLE_RETRY || lane->settles[i].kind == MPQ_SETTLE_RETURN)
             lane->empty = false;
@@ -235,9 +235,9 @@ static void accept_answer(mpq_lane *lane)
     confirm(lane, flight);
     log_oddities(lane);
     if (flight->want)
-        lane->empty = batch->ready == 0 && batch->next_due_ms != 0 && !flight->outdated;
-    if (batch->next_due_ms > 0)
-        lane->due_at_ms = mpq_clock_monotonic_ms() + (uint64_t)batch->next_due_ms;
+        lane->empty = batch->ready == 0 && batch->next_due_us != 0 && !flight->outdated;
+    if (batch->next_due_us > 0)
+        lane->due_at_us = mpq_clock_monotonic_us() + (uint64_t)batch->next_due_us;
     MPQ_CRASH_POINT("dispatcher.receive.before_post");
     mpq_lane_post_batch(lane);
 }
@@ -287,9 +287,9 @@ static uint64_t look_at(const mpq_lane *lane)
     return lane->look_at_ms + (told ? MPQ_LOOK_MS - lane->config->sleep_ms : 0);
 }
 
-static bool look_due(const mpq_lane *lane, uint64_t now)
+static bool look_due(const mpq_lane *lane, uint64_t now_us)
 {
-    return now >= look_at(lane) || (lane->due_at_ms && now >= lane->due_at_ms);
+    return now_us / 1000 >= look_at(lane) || (lane->due_at_us && now_us >= lane->due_at_us);
 }
 
 /* As long as more jobs than this are ready, results and wishes can wait for company: a worker that leaves fewer wakes
@@ -304,13 +304,14 @@ static uint32_t low_water(const mpq_lane *lane)
     return lane->flight_count < MPQ_LANE_FLIGHTS && lane->target > enough ? lane->target - enough : 0;
 }
 
-static bool wants_send(const mpq_lane *lane, uint64_t now)
+static bool wants_send(const mpq_lane *lane, uint64_t now_us)
 {
+    uint64_t now = now_us / 1000;
     if (lane->state != MPQ_LANE_UP || maintenance_due(lane, now))
         return false;
     if (lane->flight_count == MPQ_LANE_FLIGHTS)
         return false;
-    bool overdue = lane->flight_count == 0 && look_due(lane, now);
+    bool overdue = lane->flight_count == 0 && look_due(lane, now_us);
     uint32_t want = !lane->empty || overdue ? wanted(lane) : 0;
     if (lane->pending_count >= FULL_FLIGHT || want >= FULL_FLIGHT)
         return true;
@@ -373,7 +374,7 @@ static void remember(mpq_lane *lane)
 
 void mpq_lane_pump(mpq_lane *lane)
 {
-    uint64_t now = mpq_clock_monotonic_ms();
+    uint64_t now_us = mpq_clock_monotonic_us(), now = now_us / 1000;
     mpq_error err;
     if (lane->state == MPQ_LANE_CLOSED)
         return;
@@ -385,7 +386,7 @@ void mpq_lane_pump(mpq_lane *lane)
     count_workers(lane);
     relieve(lane, now);
     maintain(lane, now);
-    if (wants_send(lane, now))
+    if (wants_send(lane, now_us))
         send_exchange(lane);
     receive_answers(lane);
     remember(lane);
@@ -419,32 +420,41 @@ static void earlier(uint64_t *at, uint64_t candidate)
         *at = candidate;
 }
 
-bool mpq_lane_sleep(mpq_lane *lane, uint64_t now, uint64_t *next_at_ms)
+/* When there is something to do again if no event comes before. While an answer is due most of it can't be done: the
+ * answer wakes us, or the look whether it still comes. */
+static uint64_t next_timer_us(const mpq_lane *lane, uint64_t now)
 {
     uint32_t ready = mpq_ring_ready(lane->ring);
-    *next_at_ms = now + 1000;
+    uint64_t at_ms = now + 1000, due_at_us = UINT64_MAX;
+    if (lane->flight_count == 0) {
+        earlier(&at_ms, maintenance_at(lane));
+        if (wanted(lane) > 0) {
+            earlier(&at_ms, look_at(lane));
+            due_at_us = lane->due_at_us ? lane->due_at_us : UINT64_MAX;
+        }
+        if (ready > low_water(lane))
+            earlier(&at_ms, now + FLUSH_AFTER_MS);
+    }
+    if (ready > 0 && lane->idle == 0)
+        earlier(&at_ms, now + RELIEVE_EVERY_MS);
+    return due_at_us < 1000 * at_ms ? due_at_us : 1000 * at_ms;
+}
+
+bool mpq_lane_sleep(mpq_lane *lane, uint64_t now_us, uint64_t *next_at_us)
+{
+    uint64_t now = now_us / 1000;
+    *next_at_us = 1000 * (now + 1000);
     if (!mpq_ring_sleep(lane->ring, low_water(lane)))
         return false;
     if (lane->state == MPQ_LANE_CLOSED)
         return true;
     if (lane->state == MPQ_LANE_DOWN) {
-        earlier(next_at_ms, lane->retry_at_ms);
+        earlier(next_at_us, 1000 * lane->retry_at_ms);
         return lane->retry_at_ms > now;
     }
-    if (wants_send(lane, now) || (maintenance_due(lane, now) && lane->flight_count == 0))
+    if (wants_send(lane, now_us) || (maintenance_due(lane, now) && lane->flight_count == 0))
         return false;
-    /* While an answer is due nothing of this can be done: the answer wakes us, or the look whether it still comes. */
-    if (lane->flight_count == 0)
-        earlier(next_at_ms, maintenance_at(lane));
-    if (lane->flight_count == 0 && wanted(lane) > 0) {
-        earlier(next_at_ms, look_at(lane));
-        if (lane->due_at_ms)
-            earlier(next_at_ms, lane->due_at_ms);
-    }
-    if (lane->flight_count == 0 && ready > low_water(lane))
-        earlier(next_at_ms, now + FLUSH_AFTER_MS);
-    if (ready > 0 && lane->idle == 0)
-        earlier(next_at_ms, now + RELIEVE_EVERY_MS);
+    *next_at_us = next_timer_us(lane, now);
     return true;
 }
 

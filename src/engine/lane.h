@@ -76,7 +76,7 @@ typedef struct mpq_lane {
     uint32_t target;            /* see mpq_prefetch_target */
     bool empty;                 /* the broker had nothing more to give when last asked */
     bool waiting;               /* wait_arm is in force */
-    uint64_t due_at_ms;         /* monotonic; look again then; 0 = nothing known */
+    uint64_t due_at_us;         /* monotonic; look again then; 0 = nothing known */
     uint64_t flush_at_ms;       /* pending results wait for company until then */
     uint64_t look_at_ms;        /* look again then in any case (sleep_seconds) */
     uint64_t renewed_at_ms;     /* when the last renewal of the lease was asked for */
@@ -113,8 +113,8 @@ void mpq_lane_withdraw(mpq_lane *lane);
 /* A descriptor of wait_fds is readable. */
 void mpq_lane_woken(mpq_lane *lane);
 
-/* True when the lane may sleep until next_at_ms (monotonic, out) or an event. */
-bool mpq_lane_sleep(mpq_lane *lane, uint64_t now_ms, uint64_t *next_at_ms);
+/* True when the lane may sleep until next_at_us (monotonic, out) or an event. */
+bool mpq_lane_sleep(mpq_lane *lane, uint64_t now_us, uint64_t *next_at_us);
 
 /* Nothing finished is unsettled, nor what the dead have left that nobody knows more of: after stopping == 2 the lane
  * can be closed. */

@@ -291,10 +291,10 @@ static void plan_next_look(mpq_lane *lane, bool looked)
     }
     if (batch->look_in_ms >= 0 && now + (uint64_t)batch->look_in_ms < lane->renew_at_ms)
         lane->renew_at_ms = now + (uint64_t)batch->look_in_ms + 1 + own_spread_ms(lane);
-    if (batch->next_due_ms == 0)
+    if (batch->next_due_us == 0)
         lane->empty = false;
-    else if (batch->next_due_ms > 0)
-        lane->due_at_ms = now + (uint64_t)batch->next_due_ms;
+    else if (batch->next_due_us > 0)
+        lane->due_at_us = mpq_clock_monotonic_us() + (uint64_t)batch->next_due_us;
 }
 
 /* For those whose lease has ended. 1 = there may be more. */

@@ -196,33 +196,34 @@ int mpq_memory_queue_admit(mpq_memory_queue *queue, uint64_t producer, uint64_t 
 }
 
 /* The clock is rounded down, and nothing may be early. Looks from the end: most due times are later than all before. */
-void mpq_memory_queue_delay(mpq_memory_queue *queue, mpq_memory_entry *entry, uint64_t now_ms, uint64_t delay_ms)
+void mpq_memory_queue_delay(mpq_memory_queue *queue, mpq_memory_entry *entry, uint64_t now_us, uint64_t delay_ms)
 {
-    uint64_t due_at_ms = delay_ms < UINT64_MAX - now_ms - 1 ? now_ms + 1 + delay_ms : UINT64_MAX - 1;
+    uint64_t latest_us = UINT64_MAX - 1;
+    uint64_t due_at_us = delay_ms < (latest_us - now_us - 1) / 1000 ? now_us + 1 + 1000 * delay_ms : latest_us;
     mpq_memory_entry *before = queue->delayed.tail;
-    while (before && before->due_at_ms > due_at_ms)
+    while (before && before->due_at_us > due_at_us)
         before = before->prev;
-    entry->due_at_ms = due_at_ms;
+    entry->due_at_us = due_at_us;
     insert_after(&queue->delayed, before, entry);
 }
 
-void mpq_memory_queue_promote(mpq_memory_queue *queue, uint64_t now_ms)
+void mpq_memory_queue_promote(mpq_memory_queue *queue, uint64_t now_us)
 {
-    while (queue->delayed.head && queue->delayed.head->due_at_ms <= now_ms)
+    while (queue->delayed.head && queue->delayed.head->due_at_us <= now_us)
         mpq_memory_list_append(&queue->ready, mpq_memory_list_pop(&queue->delayed));
 }
 
-size_t mpq_memory_queue_due(const mpq_memory_queue *queue, uint64_t now_ms)
+size_t mpq_memory_queue_due(const mpq_memory_queue *queue, uint64_t now_us)
 {
     size_t count = 0;
-    for (const mpq_memory_entry *entry = queue->delayed.head; entry && entry->due_at_ms <= now_ms; entry = entry->next)
+    for (const mpq_memory_entry *entry = queue->delayed.head; entry && entry->due_at_us <= now_us; entry = entry->next)
         count++;
     return count;
 }
 
 uint64_t mpq_memory_queue_earliest(const mpq_memory_queue *queue)
 {
-    return queue->delayed.head ? queue->delayed.head->due_at_ms : UINT64_MAX;
+    return queue->delayed.head ? queue->delayed.head->due_at_us : UINT64_MAX;
 }
 
 void mpq_memory_queue_wake(mpq_memory_queue *queue)
@@ -230,7 +231,7 @@ void mpq_memory_queue_wake(mpq_memory_queue *queue)
     const uint64_t one = 1;
     uint64_t earliest = mpq_memory_queue_earliest(queue);
     for (mpq_memory_watcher *watcher = queue->watchers; watcher; watcher = watcher->next) {
-        if (!watcher->armed || (queue->ready.count == 0 && earliest >= watcher->known_due_ms))
+        if (!watcher->armed || (queue->ready.count == 0 && earliest >= watcher->known_due_us))
             continue;
         /* It can only fail when the counter is full, and then the watcher is awake anyway. */
         ssize_t written = write(watcher->fd, &one, sizeof one);
@@ -321,18 +322,18 @@ static int copy_envelopes(const mpq_exchange *exchange, mpq_memory_list *out, mp
 
 /* `entry` is the job as it goes on: the stored one (RETURN) or its replacement. */
 static void place(mpq_memory_queue *queue, const mpq_settle *settle, mpq_memory_entry *entry, mpq_memory_list *heads,
-                  uint64_t now_ms)
+                  uint64_t now_us)
 {
     if (settle->kind == MPQ_SETTLE_FAILED)
         mpq_memory_list_append(&queue->failed, entry);
     else if (settle->kind == MPQ_SETTLE_RETRY && settle->delay_ms > 0)
-        mpq_memory_queue_delay(queue, entry, now_ms, settle->delay_ms);
+        mpq_memory_queue_delay(queue, entry, now_us, settle->delay_ms);
     else
         mpq_memory_list_append(heads, entry);
 }
 
 int mpq_memory_queue_settle(mpq_memory_queue *queue, mpq_memory_owner *owner, const mpq_exchange *exchange,
-                            uint64_t now_ms, size_t *refused, mpq_error *err)
+                            uint64_t now_us, size_t *refused, mpq_error *err)
 {
     mpq_memory_list heads = {0}, envelopes = {0};
     *refused = 0;
@@ -350,11 +351,11 @@ int mpq_memory_queue_settle(mpq_memory_queue *queue, mpq_memory_owner *owner, co
         mpq_memory_list_remove(&owner->held, stored);
         queue->done += settle->kind == MPQ_SETTLE_DONE;
         if (settle->kind == MPQ_SETTLE_RETURN)
-            place(queue, settle, stored, &heads, now_ms);
+            place(queue, settle, stored, &heads, now_us);
         else
             free(stored);
         if (replacement)
-            place(queue, settle, replacement, &heads, now_ms);
+            place(queue, settle, replacement, &heads, now_us);
     }
     mpq_memory_list_put_first(&queue->ready, &heads);
     return 0;

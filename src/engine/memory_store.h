@@ -1,6 +1,6 @@
 /*
  * What the memory broker keeps, for as long as the process lives: for tests and for queues inside one process. Not for
- * several threads. All times are mpq_clock_monotonic_ms.
+ * several threads. All times are mpq_clock_monotonic_ms or _us.
  */
 #ifndef MPQ_MEMORY_STORE_H
 #define MPQ_MEMORY_STORE_H
@@ -11,7 +11,7 @@
 typedef struct mpq_memory_entry {
     struct mpq_memory_entry *next;
     struct mpq_memory_entry *prev;
-    uint64_t due_at_ms; /* in `delayed` only */
+    uint64_t due_at_us; /* in `delayed` only */
     size_t len;
     char data[];
 } mpq_memory_entry;
@@ -47,7 +47,7 @@ typedef struct mpq_memory_watcher {
     struct mpq_memory_watcher *next;
     int fd; /* eventfd */
     bool armed;
-    uint64_t known_due_ms; /* the earliest due time it knows, UINT64_MAX = none */
+    uint64_t known_due_us; /* the earliest due time it knows, UINT64_MAX = none */
 } mpq_memory_watcher;
 
 typedef struct mpq_memory_sender {
@@ -82,10 +82,10 @@ mpq_memory_queue *mpq_memory_store_queue(mpq_memory_store *store, const char *na
  * memory. */
 int mpq_memory_queue_admit(mpq_memory_queue *queue, uint64_t producer, uint64_t sequence, uint64_t now_ms);
 /* Takes over `entry`. */
-void mpq_memory_queue_delay(mpq_memory_queue *queue, mpq_memory_entry *entry, uint64_t now_ms, uint64_t delay_ms);
-void mpq_memory_queue_promote(mpq_memory_queue *queue, uint64_t now_ms);
+void mpq_memory_queue_delay(mpq_memory_queue *queue, mpq_memory_entry *entry, uint64_t now_us, uint64_t delay_ms);
+void mpq_memory_queue_promote(mpq_memory_queue *queue, uint64_t now_us);
 /* How many in `delayed` are due but not promoted yet. */
-size_t mpq_memory_queue_due(const mpq_memory_queue *queue, uint64_t now_ms);
+size_t mpq_memory_queue_due(const mpq_memory_queue *queue, uint64_t now_us);
 /* Due time of the earliest delayed job, UINT64_MAX if there is none. */
 uint64_t mpq_memory_queue_earliest(const mpq_memory_queue *queue);
 /* Call after anything that may have made a job ready or the earliest due time earlier. */
@@ -99,7 +99,7 @@ mpq_memory_owner *mpq_memory_queue_add_owner(mpq_memory_queue *queue, const char
 void mpq_memory_queue_remove_owner(mpq_memory_queue *queue, mpq_memory_owner *owner);
 /* Settles what the owner holds and counts what it does not hold any more; -1 (out of memory) changes nothing. */
 int mpq_memory_queue_settle(mpq_memory_queue *queue, mpq_memory_owner *owner, const mpq_exchange *exchange,
-                            uint64_t now_ms, size_t *refused, mpq_error *err);
+                            uint64_t now_us, size_t *refused, mpq_error *err);
 /* Gives the owner what the exchange wants; garbage goes to the failed records. */
 void mpq_memory_queue_reserve(mpq_memory_queue *queue, mpq_memory_owner *owner, const mpq_exchange *exchange,
                               mpq_batch *out);

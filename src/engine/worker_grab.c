@@ -37,7 +37,7 @@ typedef struct grab {
     mpq_settle result;
     mpq_buf result_bytes; /* owns result.envelope */
     mpq_buf report;
-    int64_t due_ms; /* until the next delayed job, -1 = not known */
+    int64_t due_us; /* until the next delayed job, -1 = not known */
     uint64_t give_up_at_ms;
 } grab;
 
@@ -156,7 +156,7 @@ static int exchange(grab *self, uint32_t want)
         mpq_log_write(self->worker->process->log, MPQ_LEVEL_WARNING,
                       "a result was refused: the job was not held any more");
     self->have_result = false;
-    self->due_ms = self->batch.next_due_ms;
+    self->due_us = self->batch.next_due_us;
     return 0;
 }
 
@@ -238,12 +238,12 @@ static void wait_for_job(grab *self)
     for (int i = 0; i < count; i++)
         fds[i] = (struct pollfd){.fd = hints[i], .events = POLLIN};
     MPQ_CRASH_POINT("grab.wait.armed");
-    uint64_t wait_ms = worker->queue->sleep_ms;
-    if (!self->broker->blind && wait_ms < MPQ_LOOK_MS)
-        wait_ms = MPQ_LOOK_MS;
-    if (self->due_ms >= 0 && (uint64_t)self->due_ms < wait_ms)
-        wait_ms = (uint64_t)self->due_ms;
-    struct timespec timeout = {.tv_sec = (time_t)(wait_ms / 1000), .tv_nsec = (long)(wait_ms % 1000) * 1000000};
+    uint64_t wait_us = 1000 * (uint64_t)worker->queue->sleep_ms;
+    if (!self->broker->blind && wait_us < 1000 * MPQ_LOOK_MS)
+        wait_us = 1000 * MPQ_LOOK_MS;
+    if (self->due_us >= 0 && (uint64_t)self->due_us < wait_us)
+        wait_us = (uint64_t)self->due_us;
+    struct timespec timeout = {.tv_sec = (time_t)(wait_us / 1000000), .tv_nsec = (long)(wait_us % 1000000) * 1000};
     sigset_t blocked, before;
     sigemptyset(&blocked);
     sigaddset(&blocked, MPQ_SIGNAL_INTERRUPT);
@@ -305,14 +305,14 @@ static void loop(grab *self)
         if (exchange(self, leaving ? 0 : 1) < 0)
             continue;
         clear_up(self);
-        if (!leaving && self->attached && self->batch.count == 0 && self->due_ms != 0)
+        if (!leaving && self->attached && self->batch.count == 0 && self->due_us != 0)
             wait_for_job(self);
     }
 }
 
 int mpq_worker_grab(mpq_worker *worker, mpq_error *err)
 {
-    grab self = {.worker = worker, .due_ms = -1};
+    grab self = {.worker = worker, .due_us = -1};
     mpq_batch_init(&self.batch);
     mpq_buf_init(&self.result_bytes);
     mpq_buf_init(&self.report);

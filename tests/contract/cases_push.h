@@ -9,11 +9,11 @@ CASE(jobs_are_reserved_in_the_order_of_pushing)
     mpq_broker *a = consumer("q", "a:1", LONG_LEASE_MS);
     CHECK_STR(take(a, 2), "1 2");
     CHECK_INT(answer.ready, 3);
-    CHECK_INT(answer.next_due_ms, 0);
+    CHECK_INT(answer.next_due_us, 0);
     CHECK_STR(take(a, 10), "3 4 5");
     CHECK_INT(answer.ready, 0);
     CHECK_STR(take(a, 10), "");
-    CHECK_INT(answer.next_due_ms, -1);
+    CHECK_INT(answer.next_due_us, -1);
     CHECK_STR(counts("q"), "pushed 5, ready 0, delayed 0, running 5, failed 0, done 0");
 }
 
@@ -96,14 +96,34 @@ CASE(a_delayed_job_is_not_given_out_before_it_is_due)
     CHECK_STR(counts("q"), "pushed 1, ready 0, delayed 1, running 0, failed 0, done 0");
     const char *got = take(a, 1);
     CHECK_STR(got, "");
-    CHECK(answer.next_due_ms > 0 && answer.next_due_ms <= 401);
+    CHECK(answer.next_due_us > 0 && answer.next_due_us <= 401000);
     while (*got == '\0' && mpq_clock_monotonic_us() < start_us + 10000000) {
-        pause_ms(answer.next_due_ms > 0 ? (uint32_t)answer.next_due_ms : 1);
+        pause_ms((uint32_t)(answer.next_due_us / 1000) + 1);
         got = take(a, 1);
     }
     CHECK_STR(got, "1");
     CHECK(mpq_clock_monotonic_us() - start_us >= 400000);
     CHECK_STR(counts("q"), "pushed 1, ready 0, delayed 0, running 1, failed 0, done 0");
+}
+
+static uint64_t clock_of_us(const mpq_broker *broker)
+{
+    return strcmp(broker->ops->name, "memory") == 0 ? mpq_clock_monotonic_us() : mpq_clock_wall_us();
+}
+
+/* Not in whole milliseconds, as far as the store's format allows: SQLite's rows have them. */
+CASE(a_due_time_is_told_exactly)
+{
+    mpq_broker *p = producer(), *a = consumer("q", "a:1", LONG_LEASE_MS);
+    uint64_t slack_us = strcmp(a->ops->name, "sqlite") == 0 ? 1002 : 2;
+    for (uint32_t i = 0; i < 20; i++) {
+        uint64_t delay_us = 1000 * (60000 - 1000 * (uint64_t)i); /* each one is the earliest */
+        uint64_t before_us = clock_of_us(p);
+        CHECK(push_delayed(p, "q", i + 1, delay_us / 1000) == 0);
+        CHECK_STR(take(a, 1), "");
+        CHECK((uint64_t)answer.next_due_us <= delay_us + slack_us);
+        CHECK(clock_of_us(a) + (uint64_t)answer.next_due_us >= before_us + delay_us); /* never early */
+    }
 }
 
 CASE(delayed_jobs_become_ready_in_the_order_of_their_due_times)

@@ -64,19 +64,19 @@ CASE(arming_again_is_harmless)
 CASE(an_earlier_due_time_wakes_who_waits)
 {
     mpq_broker *p = producer(), *a = idle_consumer("a:1");
-    CHECK_INT(answer.next_due_ms, -1);
+    CHECK_INT(answer.next_due_us, -1);
     CHECK(push_delayed(p, "q", 1, 30000) == 0);
     CHECK_STR(wait_for(a, WAKE_MS), "woken");
     CHECK_STR(take(a, 9), "");
-    CHECK(answer.next_due_ms > 20000 && answer.next_due_ms <= 30001);
+    CHECK(answer.next_due_us > 20000000 && answer.next_due_us <= 30001000);
     CHECK(arm(a) == 0);
     CHECK(push_delayed(p, "q", 2, 300) == 0);
     CHECK_STR(wait_for(a, WAKE_MS), "woken");
     uint64_t start_ms = mpq_clock_monotonic_ms();
     const char *got = take(a, 9);
     while (*got == '\0' && mpq_clock_monotonic_ms() < start_ms + 10000) {
-        CHECK(answer.next_due_ms >= 0 && answer.next_due_ms <= 301);
-        pause_ms((uint32_t)answer.next_due_ms + 1);
+        CHECK(answer.next_due_us >= 0 && answer.next_due_us <= 301000);
+        pause_ms((uint32_t)(answer.next_due_us / 1000) + 1);
         got = take(a, 9);
     }
     CHECK_STR(got, "2");
@@ -91,7 +91,7 @@ CASE(a_retry_with_delay_by_another_owner_wakes_who_waits)
     CHECK_STR(settle(b, retry(1, 1, 20000)), "");
     CHECK_STR(wait_for(a, WAKE_MS), "woken");
     CHECK_STR(take(a, 9), "");
-    CHECK(answer.next_due_ms > 10000 && answer.next_due_ms <= 20001);
+    CHECK(answer.next_due_us > 10000000 && answer.next_due_us <= 20001000);
 }
 
 CASE(a_return_by_another_owner_wakes_who_waits)

@@ -45,7 +45,7 @@ static void must_explain(void)
 static void check_batch(size_t max)
 {
     MUST(!batch.bytes.failed && batch.count <= max && (!batch.lost || batch.count == 0));
-    MUST(batch.next_due_ms >= -1 && batch.refused <= INT64_MAX && batch.garbage <= INT64_MAX);
+    MUST(batch.next_due_us >= -1 && batch.refused <= INT64_MAX && batch.garbage <= INT64_MAX);
     MUST(batch.ready <= INT64_MAX && strnlen(batch.from, sizeof batch.from) <= MPQ_OWNER_MAX);
     for (size_t i = 0; i < batch.count; i++) {
         mpq_slice envelope = mpq_batch_envelope(&batch, i);

@@ -71,7 +71,7 @@ static void move_batch(mpq_batch *to, mpq_batch *from)
         mpq_batch_append(to, mpq_batch_envelope(from, i));
     to->lost = from->lost;
     to->ready = from->ready;
-    to->next_due_ms = from->next_due_ms;
+    to->next_due_us = from->next_due_us;
     mpq_batch_clear(from);
 }
 

@@ -6,7 +6,7 @@ TEST(batch_keeps_envelopes_apart)
 {
     mpq_batch batch;
     mpq_batch_init(&batch);
-    CHECK_INT(batch.next_due_ms, -1);
+    CHECK_INT(batch.next_due_us, -1);
     for (int round = 0; round < 2; round++) {
         for (size_t i = 0; i < 300; i++)
             mpq_batch_append(&batch, mpq_slice_of("0123456789", i % 11));

@@ -120,7 +120,7 @@ static void run_all(lane_rig *rig, uint64_t limit_ms)
             test_fail(__FILE__, __LINE__, "the lane was away for %d ms", (int)pumped_ms);
         for (uint32_t slot; (slot = lane_rig_claim(rig)) != MPQ_SLOT_NONE;)
             lane_rig_finish(rig, slot, MPQ_END_DONE);
-        if (mpq_lane_sleep(rig->lane, now, &next))
+        if (mpq_lane_sleep(rig->lane, 1000 * now, &next))
             usleep(1000);
         now = mpq_clock_monotonic_ms();
     }
@@ -184,7 +184,7 @@ TEST(lane_does_not_spin_when_a_dead_worker_can_not_be_taken_over)
     open_lane(&rig);
     for (uint64_t end = mpq_clock_monotonic_ms() + 300; mpq_clock_monotonic_ms() < end;) {
         lane_rig_pump(&rig, 1);
-        if (mpq_lane_sleep(rig.lane, mpq_clock_monotonic_ms(), &next))
+        if (mpq_lane_sleep(rig.lane, mpq_clock_monotonic_us(), &next))
             usleep(1000);
     }
     CHECK(store.listed >= 1 && store.listed <= 6);

@@ -126,10 +126,10 @@ TEST(lane_lets_others_come_back_before_it_takes_over)
 
 static uint64_t sleep_of(lane_rig *rig)
 {
-    uint64_t now = mpq_clock_monotonic_ms(), next_at_ms = 0;
-    bool may_sleep = mpq_lane_sleep(rig->lane, now, &next_at_ms);
+    uint64_t now_us = mpq_clock_monotonic_us(), next_at_us = 0;
+    bool may_sleep = mpq_lane_sleep(rig->lane, now_us, &next_at_us);
     mpq_ring_awake(rig->lane->ring);
-    return may_sleep && next_at_ms > now ? next_at_ms - now : 0;
+    return may_sleep && next_at_us > now_us ? (next_at_us - now_us) / 1000 : 0;
 }
 
 static void maintain_now(lane_rig *rig)
@@ -226,6 +226,24 @@ TEST(lane_lets_others_renew_when_its_own_lease_had_ended)
     CHECK_INT(rig.broker->adopted, adopted + 1);
     CHECK(rig.lane->adopt_at_ms > mpq_clock_monotonic_ms() + 2000);
     CHECK(rig.lane->adopt_at_ms <= mpq_clock_monotonic_ms() + 2500);
+    lane_rig_close(&rig);
+}
+
+/* Nothing of it is rounded to milliseconds. */
+TEST(lane_sleeps_until_a_job_is_due)
+{
+    lane_rig rig;
+    lane_rig_open_with_fake_broker(&rig, 1, 0);
+    rig.broker->reserved.next_due_us = 123456;
+    uint64_t before_us = mpq_clock_monotonic_us(), at_us;
+    lane_rig_pump(&rig, 2);
+    uint64_t due_at_us = rig.lane->due_at_us;
+    CHECK(due_at_us >= before_us + 123456 && due_at_us <= mpq_clock_monotonic_us() + 123456);
+    CHECK(mpq_lane_sleep(rig.lane, due_at_us - 1, &at_us));
+    CHECK(at_us == due_at_us);
+    mpq_ring_awake(rig.lane->ring);
+    CHECK(!mpq_lane_sleep(rig.lane, due_at_us, &at_us));
+    mpq_ring_awake(rig.lane->ring);
     lane_rig_close(&rig);
 }
 

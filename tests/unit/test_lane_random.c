@@ -267,7 +267,7 @@ static void finish(unsigned seed)
     if (mpq_ring_free_slots(self.rig.lane->feeder) != MPQ_RING_SLOTS || !mpq_lane_settled(self.rig.lane))
         test_fail(__FILE__, __LINE__, "LANE_SEED=%u: %u of %u slots are free", seed,
                   mpq_ring_free_slots(self.rig.lane->feeder), MPQ_RING_SLOTS);
-    if (!mpq_lane_sleep(self.rig.lane, mpq_clock_monotonic_ms(), &at))
+    if (!mpq_lane_sleep(self.rig.lane, mpq_clock_monotonic_us(), &at))
         test_fail(__FILE__, __LINE__, "LANE_SEED=%u: the lane does not come to rest", seed);
 }
 

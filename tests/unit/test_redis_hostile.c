@@ -102,7 +102,7 @@ TEST(numbers_that_make_no_sense_are_refused)
         CHECK_INT(error.kind, MPQ_ERROR_BROKER);
     }
     CHECK_INT(exchange_answered(a, "*5\r\n:0\r\n:9223372036854775807\r\n:0\r\n:0\r\n:0\r\n*0\r\n"), 0);
-    CHECK(batch.next_due_ms == INT64_MAX);
+    CHECK(batch.next_due_us == INT64_MAX);
 }
 
 TEST(more_jobs_than_can_be_asked_for_are_refused)
