@@ -2,8 +2,9 @@
 -- stay there until exchange.lua settles them. Whoever looks for no owner by name renews its own lease.
 -- KEYS: run, ready, nodes, retired, delayed
 -- ARGV: token, own name, name of the dead owner or '', prefix of the queue's keys, lease ms
--- Answers LOST, STALE, ENDED (our own lease has), NOBODY, {name of the dead owner, numbers of its chunks...}, or when
--- nobody was named and nobody is dead {in how many ms somebody may be, in how many us the earliest job is due}, -1 = not known
+-- Answers LOST, STALE, ENDED (our own lease has), NOBODY, {name of the dead owner, number and jobs of each chunk...}, or
+-- when nobody was named and nobody is dead {in how many ms somebody may be, in how many us the earliest job is due}, -1 =
+-- not known
 local call, sub = redis.call, string.sub
 local run, ready, nodes, retired, delayed = unpack(KEYS)
 local me, dead, prefix = ARGV[2], ARGV[3], ARGV[4]
@@ -73,7 +74,7 @@ local theirs = prefix .. 'run:' .. dead
 local meta = call('HGET', theirs, '_meta')
 if meta then
     local stage = dead .. ':' .. string.format('%d', tonumber(sub(meta, 1, 20)))
-    call('HDEL', theirs, '_meta')
+    call('HDEL', theirs, '_meta', '_next')
     empty_stage(stage)
     call('ZADD', retired, now, stage)
 end
@@ -82,13 +83,16 @@ if not named then
     call('ZADD', nodes, 0, dead)
 end
 
-local chunks = {}
+local chunks, reply = {}, {dead}
 for _, chunk in ipairs(call('HKEYS', theirs)) do
     chunks[#chunks + 1] = tonumber(chunk)
 end
 table.sort(chunks)
+for i = 1, #chunks do
+    reply[2 * i] = chunks[i]
+    reply[2 * i + 1] = tonumber(call('HGET', theirs, string.format('%.0f', chunks[i])))
+end
 if #chunks == 0 then
     call('ZREM', nodes, dead)
 end
-table.insert(chunks, 1, dead)
-return chunks
+return reply

@@ -11,9 +11,9 @@ local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local token = call('HGET', run, '_meta')
 local generation = token and tonumber(string.sub(token, 1, 20)) or 0
-local chunks, next_chunk = {}, 1
+local chunks, next_chunk = {}, tonumber(call('HGET', run, '_next') or '1')
 for _, chunk in ipairs(call('HKEYS', run)) do
-    if chunk ~= '_meta' then
+    if tonumber(chunk) then
         chunks[#chunks + 1] = tonumber(chunk)
         next_chunk = math.max(next_chunk, tonumber(chunk) + 1)
     end
@@ -47,7 +47,7 @@ if ARGV[1] == 'resume' then
 end
 generation = generation + 1
 token = string.format('%020d', generation) .. string.rep('.', 52)
-call('HSET', run, '_meta', token)
+call('HSET', run, '_meta', token, '_next', string.format('%.0f', next_chunk))
 call('ZADD', nodes, string.format('%.0f', now + tonumber(ARGV[3])), ARGV[2])
 table.sort(chunks)
 local reply = {token, generation, next_chunk}

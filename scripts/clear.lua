@@ -5,13 +5,13 @@ local call = redis.call
 call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 for _, owner in ipairs(call('ZRANGE', KEYS[5], 0, -1)) do
     local run = ARGV[1] .. 'run:' .. owner
-    local meta = call('HGET', run, '_meta')
+    local meta, next_chunk = unpack(call('HMGET', run, '_meta', '_next'))
     for _, chunk in ipairs(call('HKEYS', run)) do
         call('UNLINK', ARGV[1] .. 'held:' .. owner .. ':' .. chunk)
     end
     call('UNLINK', run)
     if meta then
-        call('HSET', run, '_meta', meta)
+        call('HSET', run, '_meta', meta, '_next', next_chunk)
         local generation = string.format('%d', tonumber(string.sub(meta, 1, 20)))
         call('UNLINK', ARGV[1] .. 'stage:' .. owner .. ':' .. generation)
     else

@@ -12,7 +12,7 @@ for _, owner in ipairs(call('ZRANGE', nodes, 0, -1)) do
     for i = 1, #fields, 2 do
         if fields[i] == '_meta' then
             meta = fields[i + 1]
-        else
+        elseif tonumber(fields[i]) then
             running = running + tonumber(fields[i + 1])
         end
     end

@@ -7,7 +7,7 @@ local token = call('HGET', run, '_meta')
 if token ~= ARGV[1] then
     return {ok = token and 'STALE' or 'LOST'}
 end
-call('HDEL', run, '_meta')
+call('HDEL', run, '_meta', '_next')
 while call('LMOVE', stage, ready, 'RIGHT', 'LEFT') do
 end
 local chunks = call('HKEYS', run)

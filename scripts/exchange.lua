@@ -1,25 +1,32 @@
 -- Settles, promotes what is due, reserves and renews the lease of one owner.
 -- KEYS: run, stage, ready, delayed, nodes, failed, stats, run of the owner whose jobs are settled
 -- ARGV: token, owner, owner whose jobs are settled, prefix of the queue's keys, lease ms, want, bytes wanted,
---       bytes expected of a job (0 = not known), number of the first new chunk,
+--       bytes expected of a job (0 = not known), number of the first new chunk (0 = out of turn, and none),
 --       numbers of: claims, unstaged, singles, splits, trims; ids of claims; ids of unstaged;
 --       kind, chunk, place, id, delay, envelope of each single; chunk, place, places, left of each split;
 --       chunk, places, done of each trim
--- Answers LOST, STALE, or {refused, earliest due time or -1 (0 = not looked up), now, ready, reserved}, times in
+-- Answers LOST, STALE, SKIPPED, or {refused, earliest due time or -1 (0 = not looked up), now, ready, reserved}, times in
 -- microseconds. The jobs that were reserved are the chunk behind those of claims and splits. No envelope of theirs passes
 -- through here: making each a string of Lua would cost more than all the rest.
 local call, sub = redis.call, string.sub
 local run, stage, ready, delayed, nodes, failed, stats, held = unpack(KEYS)
-local token = call('HGET', run, '_meta')
-if token ~= ARGV[1] then
-    return {ok = token and 'STALE' or 'LOST'}
+local owner = call('HMGET', run, '_meta', '_next')
+if owner[1] ~= ARGV[1] then
+    return {ok = owner[1] and 'STALE' or 'LOST'}
+end
+-- Places are counted from where the requests before have left them: none may be missing, whatever it was refused for.
+local number = ARGV[9]
+if number ~= '0' and owner[2] ~= number then
+    return {ok = 'SKIPPED'}
 end
 -- The first write must be one that Redis allows when its memory is full: it lets the others through, too, and a
 -- consumer is what makes room.
 call('HDEL', run, '')
 local time = call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
-local want, want_bytes, expected, number = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local want, want_bytes, expected = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local in_turn = number ~= '0'
+number = tonumber(number)
 local claims, unstaged, singles = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local splits, trims = tonumber(ARGV[13]), tonumber(ARGV[14])
 local mine, theirs = ARGV[4] .. 'held:' .. ARGV[2] .. ':', ARGV[4] .. 'held:' .. ARGV[3] .. ':'
@@ -29,8 +36,10 @@ local heads = {}
 -- What BLMOVE delivered becomes ours, or goes back when it came too late to be given out.
 if claims + unstaged > 0 then
     local chunks, back, rest = {}, {}, {}
-    for i = 1, claims do
-        chunks[ARGV[at + i]] = string.format('%.0f', number + i - 1)
+    for i = 1, claims do -- two jobs may have one id
+        local id = ARGV[at + i]
+        chunks[id] = chunks[id] or {}
+        table.insert(chunks[id], string.format('%.0f', number + i - 1))
     end
     for i = claims + 1, claims + unstaged do
         back[ARGV[at + i]] = true
@@ -39,9 +48,10 @@ if claims + unstaged > 0 then
     for i = 1, #popped do
         local envelope = popped[i]
         local id = sub(envelope, 9, 24)
-        if chunks[id] then
-            call('RPUSH', mine .. chunks[id], envelope)
-            call('HSET', run, chunks[id], 1)
+        local chunk = chunks[id] and table.remove(chunks[id], 1)
+        if chunk then
+            call('RPUSH', mine .. chunk, envelope)
+            call('HSET', run, chunk, 1)
         elseif back[id] then
             heads[#heads + 1] = envelope
         else
@@ -64,10 +74,11 @@ local function forget(chunk)
     call('HDEL', held, chunk)
 end
 
--- Leaves an empty place. Nothing when the job is not there: others have settled it.
+-- Leaves an empty place. Nothing when the job is not there: others have settled it. (Only who has reserved it just now
+-- knows of an element that was empty from the beginning.)
 local function take(chunk, place, id)
     local envelope = may_settle and call('LINDEX', theirs .. chunk, place)
-    if not envelope or sub(envelope, 9, 24) ~= id then
+    if not envelope or sub(envelope, 9, 24) ~= id or (envelope == '' and held ~= run) then
         return nil
     end
     call('LSET', theirs .. chunk, place, '')
@@ -200,32 +211,42 @@ while moved < 256 and bytes < budget do
     chunk = fit(chunk, last, budget - bytes)
 end
 
--- SORT copies without looking. The list is counted afterwards: where the last job is no larger than expected, others
--- may be. The server's bytes are a quarter more than the jobs' at most.
-local reserved = 0
-if want > 0 then
-    local chunk, room = mine .. string.format('%.0f', number), math.huge
-    if want_bytes > 0 then
-        local last = call('LINDEX', ready, want - 1) or call('LINDEX', ready, -1) or ''
-        local first = expected == 0 and call('LINDEX', ready, 0) or ''
-        want = math.min(want, math.max(1, math.ceil(want_bytes / math.max(expected, #first, #last, 1))))
-        room = 1.3 * want_bytes + 65536
-    end
-    reserved = call('SORT', ready, 'BY', 'nosort', 'LIMIT', 0, want, 'STORE', chunk)
-    while reserved > 1 and room < math.huge do
-        local bytes = call('MEMORY', 'USAGE', chunk, 'SAMPLES', 0)
-        if bytes <= room then
-            break
-        end
-        want = math.max(1, math.floor(reserved * want_bytes / bytes))
-        reserved = call('SORT', ready, 'BY', 'nosort', 'LIMIT', 0, want, 'STORE', chunk)
-    end
-    if reserved > 0 then
-        call('LTRIM', ready, reserved, -1)
-        call('HSET', run, string.format('%.0f', number), reserved)
-    end
+-- SORT copies without looking, so it begins with few, and goes on as far as the server's own count of the bytes allows:
+-- a quarter more than the jobs' at most. Who may not ask for that count has the size of the jobs so far.
+local own, reserved = mine .. string.format('%.0f', number), 0
+
+local function copy(count)
+    reserved = call('SORT', ready, 'BY', 'nosort', 'LIMIT', 0, count, 'STORE', own)
+    local bytes = redis.pcall('MEMORY', 'USAGE', own, 'SAMPLES', 0)
+    return math.max(1, type(bytes) == 'number' and bytes or expected * reserved)
 end
 
+if want > 0 and want_bytes == 0 then
+    copy(want)
+elseif want > 0 then
+    local count, asked, room = math.min(want, 16), 0, 1.3 * want_bytes + 65536
+    while count > reserved and reserved == asked do
+        local last = call('LINDEX', ready, count - 1) or call('LINDEX', ready, -1) or ''
+        count = math.min(count, math.ceil(want_bytes / math.max(expected, #last, 1)))
+        if count <= reserved then
+            break
+        end
+        asked = count
+        local bytes = copy(count)
+        while bytes > room and reserved > 1 do
+            bytes = copy(math.max(1, math.min(math.floor(reserved / 2), math.floor(reserved * want_bytes / bytes))))
+        end
+        count = math.min(want, 16 * count, math.ceil(reserved * want_bytes / bytes))
+    end
+end
+if reserved > 0 then
+    call('HSET', run, string.format('%.0f', number), reserved)
+    call('LTRIM', ready, reserved, -1)
+end
+
+if in_turn then
+    call('HSET', run, '_next', string.format('%.0f', number + 1))
+end
 call('ZADD', nodes, 'XX', string.format('%.0f', now + tonumber(ARGV[5])), ARGV[2])
 local left, due = call('LLEN', ready), 0
 if left == 0 then

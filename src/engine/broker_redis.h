@@ -145,15 +145,18 @@ typedef struct mpq_redis_taken {
 } mpq_redis_taken;
 
 /* Takes over the elements of a chunk that `owner` holds, as they are now. */
-int mpq_redis_hold_take(mpq_redis *redis, const char *owner, uint64_t number, const redisReply *elements,
-                        mpq_redis_taken *taken, mpq_error *err);
-/* Asks for them first. */
-int mpq_redis_hold_read(mpq_redis *redis, const char *owner, uint64_t number, mpq_redis_taken *taken, mpq_error *err);
+int mpq_redis_hold_take(mpq_redis *redis, mpq_redis_conn *conn, const char *owner, uint64_t number,
+                        const redisReply *elements, mpq_redis_taken *taken, mpq_error *err);
+/* Asks for chunks over `conn`, which has nothing under way, and takes them over until there is no more room or more
+ * than `max_bytes` were taken. Their numbers are the integers of `list` from element `first` on, every `step`-th. */
+int mpq_redis_hold_read(mpq_redis *redis, mpq_redis_conn *conn, const char *owner, const redisReply *list, size_t first,
+                        size_t step, size_t max_bytes, mpq_redis_taken *taken, mpq_error *err);
 /* The name of a chunk's list, as one argument. */
 void mpq_redis_cmd_chunk(mpq_redis_cmd *cmd, const mpq_redis *redis, const char *owner, uint64_t number);
 mpq_slice mpq_redis_id_bytes(mpq_slice envelope);
 
-/* broker_redis_consume.c: the arguments of exchange.lua, in this order. Settles are of jobs of `settled`. */
+/* broker_redis_consume.c: the arguments of exchange.lua, in this order. Settles are of jobs of `settled`. `exchange` is
+ * NULL for a request out of turn, which may only settle what none under way refers to. */
 void mpq_redis_exchange_begin(mpq_redis *redis, mpq_redis_cmd *cmd, const char *settled, const mpq_exchange *exchange);
 void mpq_redis_exchange_counts(mpq_redis_cmd *cmd, size_t claims, size_t unstaged, const mpq_redis_plan *plan);
 void mpq_redis_cmd_single(mpq_redis_cmd *cmd, const char *kind, uint64_t chunk, uint32_t place, mpq_slice id,

@@ -43,10 +43,10 @@ void mpq_redis_exchange_begin(mpq_redis *redis, mpq_redis_cmd *cmd, const char *
     mpq_redis_cmd_str(cmd, settled);
     mpq_redis_cmd_str(cmd, consumer->keys);
     mpq_redis_cmd_u64(cmd, consumer->lease_ms);
-    mpq_redis_cmd_u64(cmd, exchange->want);
-    mpq_redis_cmd_u64(cmd, exchange->want_bytes);
+    mpq_redis_cmd_u64(cmd, exchange ? exchange->want : 0);
+    mpq_redis_cmd_u64(cmd, exchange ? exchange->want_bytes : 0);
     mpq_redis_cmd_u64(cmd, consumer->average_bytes);
-    mpq_redis_cmd_u64(cmd, consumer->next_chunk);
+    mpq_redis_cmd_u64(cmd, exchange ? consumer->next_chunk : 0);
 }
 
 void mpq_redis_exchange_counts(mpq_redis_cmd *cmd, size_t claims, size_t unstaged, const mpq_redis_plan *plan)
@@ -149,8 +149,8 @@ static int write_exchange(mpq_redis *redis, const mpq_exchange *exchange, mpq_re
     write_plan(cmd, &plan);
     mpq_redis_hold_tidy(hold);
     flight->refused = plan.refused;
-    flight->chunk = exchange->want ? next_chunk++ : 0;
-    consumer->next_chunk = next_chunk;
+    flight->chunk = exchange->want ? next_chunk : 0;
+    consumer->next_chunk = next_chunk + 1;
     if (!flight->chunk)
         return 0;
     mpq_redis_cmd_then(cmd, 4);
@@ -215,8 +215,13 @@ static int read_replies(mpq_redis_consumer *consumer, mpq_redis_flight *flight, 
     return rc;
 }
 
+static bool did_nothing(const redisReply *reply)
+{
+    return mpq_redis_is_error(reply, "NOSCRIPT") || mpq_redis_is_status(reply, "SKIPPED");
+}
+
 /* After SCRIPT FLUSH, a failover or a restart without persistence of scripts: the flights whose answer is NOSCRIPT did
- * nothing and are sent again. The rare case in which this file waits for the server. */
+ * nothing, nor did those behind them, and are sent again. The rare case in which this file waits for the server. */
 static int send_again(mpq_redis *redis, mpq_error *err)
 {
     mpq_redis_consumer *consumer = &redis->consumer;
@@ -229,7 +234,7 @@ static int send_again(mpq_redis *redis, mpq_error *err)
         return -1;
     for (size_t i = 0; i < consumer->flight_count; i++) {
         mpq_redis_flight *flight = &consumer->flights[(consumer->first_flight + i) % MPQ_REDIS_FLIGHTS];
-        if (!mpq_redis_is_error(flight->reply, "NOSCRIPT"))
+        if (!did_nothing(flight->reply))
             continue;
         free_replies(flight);
         flight->sent_at_ms = mpq_clock_monotonic_ms();
@@ -258,7 +263,7 @@ static int accept_jobs(mpq_redis *redis, const mpq_redis_flight *flight, size_t 
         return mpq_redis_unexpected(&consumer->work, "exchange", err);
     if (reserved == 0 || flight->jobs->elements != reserved)
         return 0;
-    if (mpq_redis_hold_take(redis, consumer->owner, flight->chunk, flight->jobs, &taken, err) < 0)
+    if (mpq_redis_hold_take(redis, &redis->calls, consumer->owner, flight->chunk, flight->jobs, &taken, err) < 0)
         return -1;
     out->garbage = taken.garbage;
     if (taken.lost) {
@@ -284,6 +289,8 @@ static int accept_answer(mpq_redis *redis, const mpq_redis_flight *flight, mpq_b
     }
     if (mpq_redis_is_status(reply, "STALE"))
         return mpq_redis_stale(redis, err);
+    if (mpq_redis_is_status(reply, "SKIPPED"))
+        return mpq_error_set(err, MPQ_ERROR_CONNECT, "%s: exchange: the server refused the one before", redis->where);
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != HEAD)
         return mpq_redis_unexpected(&consumer->work, "exchange", err);
     for (size_t i = 0; i < HEAD; i++) {

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+enum { CHUNKS_AT_ONCE = 16 };
+
 void mpq_redis_cmd_chunk(mpq_redis_cmd *cmd, const mpq_redis *redis, const char *owner, uint64_t number)
 {
     char name[sizeof "held::" + MPQ_OWNER_MAX + 20];
@@ -45,20 +47,21 @@ static void write_garbage(mpq_redis_cmd *cmd, uint64_t number, const redisReply 
 
 /* Nobody else would do it, and a chunk with nothing but that in it would stay for ever. Waits for the answer: it is
  * rare, and what is said to be among the failed records has to be there. */
-static int put_away(mpq_redis *redis, const char *owner, uint64_t number, const redisReply *elements,
-                    mpq_redis_taken *taken, mpq_error *err)
+static int put_away(mpq_redis *redis, mpq_redis_conn *conn, const char *owner, uint64_t number,
+                    const redisReply *elements, mpq_redis_taken *taken, mpq_error *err)
 {
-    static const mpq_exchange nothing;
     mpq_redis_cmd *cmd = &redis->cmd;
     redisReply *reply;
     size_t count = count_garbage(elements, taken);
     const mpq_redis_plan plan = {.single_count = count ? count : 1};
-    mpq_redis_exchange_begin(redis, cmd, owner, &nothing);
+    if (conn == &redis->calls && mpq_redis_conn_ensure(conn, &redis->config, redis->where, err) < 0)
+        return -1;
+    mpq_redis_exchange_begin(redis, cmd, owner, NULL);
     mpq_redis_exchange_counts(cmd, 0, 0, &plan);
     write_garbage(cmd, number, elements, taken);
     if (count == 0)
         mpq_redis_cmd_single(cmd, "empty", number, 0, mpq_slice_of("", 0), 0, mpq_slice_of("", 0));
-    if (mpq_redis_ask(redis, MPQ_SCRIPT_EXCHANGE, false, &reply, err) < 0)
+    if (mpq_redis_script_call(conn, MPQ_SCRIPT_EXCHANGE, cmd, mpq_redis_deadline(redis), &reply, err) < 0)
         return -1;
     bool done = reply->type == REDIS_REPLY_ARRAY;
     taken->lost |= mpq_redis_is_status(reply, "LOST");
@@ -67,7 +70,7 @@ static int put_away(mpq_redis *redis, const char *owner, uint64_t number, const 
     taken->garbage += count;
     if (stale)
         return mpq_redis_stale(redis, err);
-    return done || taken->lost ? 0 : mpq_redis_unexpected(&redis->calls, "exchange", err);
+    return done || taken->lost ? 0 : mpq_redis_unexpected(conn, "exchange", err);
 }
 
 static void take_job(mpq_redis_taken *taken, mpq_redis_chunk *chunk, uint32_t place, mpq_slice envelope)
@@ -81,8 +84,8 @@ static void take_job(mpq_redis_taken *taken, mpq_redis_chunk *chunk, uint32_t pl
     taken->room--;
 }
 
-int mpq_redis_hold_take(mpq_redis *redis, const char *owner, uint64_t number, const redisReply *elements,
-                        mpq_redis_taken *taken, mpq_error *err)
+int mpq_redis_hold_take(mpq_redis *redis, mpq_redis_conn *conn, const char *owner, uint64_t number,
+                        const redisReply *elements, mpq_redis_taken *taken, mpq_error *err)
 {
     bool any = false, other = false;
     mpq_redis_chunk *chunk = mpq_redis_hold_add(taken->hold, number, (uint32_t)elements->elements);
@@ -99,25 +102,60 @@ int mpq_redis_hold_take(mpq_redis *redis, const char *owner, uint64_t number, co
             take_job(taken, chunk, (uint32_t)i, element);
     }
     if (other || !any)
-        return put_away(redis, owner, number, elements, taken, err);
+        return put_away(redis, conn, owner, number, elements, taken, err);
     return 0;
 }
 
-int mpq_redis_hold_read(mpq_redis *redis, const char *owner, uint64_t number, mpq_redis_taken *taken, mpq_error *err)
+static int ask_for(mpq_redis *redis, mpq_redis_conn *conn, const char *owner, const redisReply *list, size_t from,
+                   size_t to, size_t step, mpq_error *err)
 {
     mpq_redis_cmd *cmd = &redis->cmd;
-    redisReply *reply;
-    if (mpq_redis_conn_ensure(&redis->calls, &redis->config, redis->where, err) < 0)
-        return -1;
     mpq_redis_cmd_begin(cmd);
-    mpq_redis_cmd_str(cmd, "LRANGE");
-    mpq_redis_cmd_chunk(cmd, redis, owner, number);
-    mpq_redis_cmd_str(cmd, "0");
-    mpq_redis_cmd_str(cmd, "-1");
-    if (mpq_redis_conn_call(&redis->calls, "list", mpq_redis_cmd_end(cmd), mpq_redis_deadline(redis), &reply, err) < 0)
-        return -1;
-    int rc = reply->type == REDIS_REPLY_ARRAY ? mpq_redis_hold_take(redis, owner, number, reply, taken, err)
-                                              : mpq_redis_unexpected(&redis->calls, "list", err);
-    freeReplyObject(reply);
+    for (size_t i = from; i < to; i += step) {
+        if (i > from)
+            mpq_redis_cmd_then(cmd, 4);
+        mpq_redis_cmd_str(cmd, "LRANGE");
+        mpq_redis_cmd_chunk(cmd, redis, owner, (uint64_t)list->element[i]->integer);
+        mpq_redis_cmd_str(cmd, "0");
+        mpq_redis_cmd_str(cmd, "-1");
+    }
+    return mpq_redis_conn_write(conn, "list", mpq_redis_cmd_end(cmd), mpq_redis_deadline(redis), err);
+}
+
+/* The answers of some chunks, all of which have to be read before anything else is asked. */
+static int read_some(mpq_redis *redis, mpq_redis_conn *conn, redisReply *replies[CHUNKS_AT_ONCE], size_t count,
+                     mpq_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (mpq_redis_conn_read(conn, "list", mpq_redis_deadline(redis), &replies[i], err) < 0)
+            return -1;
+        if (replies[i]->type == REDIS_REPLY_ERROR)
+            return mpq_redis_refused(conn, "list", replies[i], err);
+        if (replies[i]->type != REDIS_REPLY_ARRAY)
+            return mpq_redis_unexpected(conn, "list", err);
+    }
+    return 0;
+}
+
+int mpq_redis_hold_read(mpq_redis *redis, mpq_redis_conn *conn, const char *owner, const redisReply *list, size_t first,
+                        size_t step, size_t max_bytes, mpq_redis_taken *taken, mpq_error *err)
+{
+    int rc = 0;
+    for (size_t from = first, to; rc == 0 && from < list->elements; from = to) {
+        redisReply *replies[CHUNKS_AT_ONCE] = {NULL};
+        to = list->elements - from > CHUNKS_AT_ONCE * step ? from + CHUNKS_AT_ONCE * step : list->elements;
+        size_t count = (to - from + step - 1) / step;
+        if (taken->room == 0 || (taken->out && taken->out->bytes.len >= max_bytes))
+            break;
+        rc = ask_for(redis, conn, owner, list, from, to, step, err);
+        if (rc == 0)
+            rc = read_some(redis, conn, replies, count, err);
+        for (size_t i = 0; rc == 0 && i < count; i++)
+            rc = mpq_redis_hold_take(redis, conn, owner, (uint64_t)list->element[from + i * step]->integer, replies[i],
+                                     taken, err);
+        for (size_t i = 0; i < count; i++)
+            if (replies[i])
+                freeReplyObject(replies[i]);
+    }
     return rc;
 }

@@ -71,14 +71,6 @@ static bool are_chunks(const redisReply *reply, size_t first)
     return true;
 }
 
-static int read_held(mpq_redis *redis, const redisReply *reply, size_t first, mpq_redis_taken *taken, mpq_error *err)
-{
-    for (size_t i = first; i < reply->elements; i++)
-        if (mpq_redis_hold_read(redis, redis->consumer.owner, (uint64_t)reply->element[i]->integer, taken, err) < 0)
-            return -1;
-    return taken->lost;
-}
-
 /* 1 = LOST. */
 static int accept_attach(mpq_redis *redis, const redisReply *reply, mpq_buf *held, mpq_error *err)
 {
@@ -98,7 +90,9 @@ static int accept_attach(mpq_redis *redis, const redisReply *reply, mpq_buf *hel
     if (held)
         mpq_buf_clear(held);
     mpq_redis_taken taken = {.hold = &consumer->hold, .ids = held, .room = SIZE_MAX};
-    return read_held(redis, reply, CHUNKS, &taken, err);
+    /* Over the same connection: the one for calls may still lead to another server. */
+    int rc = mpq_redis_hold_read(redis, &consumer->work, consumer->owner, reply, CHUNKS, 1, SIZE_MAX, &taken, err);
+    return rc < 0 ? -1 : taken.lost;
 }
 
 static int register_owner(mpq_redis *redis, enum mpq_attach how, mpq_buf *held, mpq_error *err)
@@ -237,9 +231,8 @@ static int list_chunks(mpq_redis *redis, const redisReply *reply, mpq_batch *out
     mpq_redis_taken taken = {.hold = &consumer->listed, .out = out, .room = MPQ_ADOPT_MAX};
     mpq_redis_hold_clear(&consumer->listed);
     memcpy(consumer->listed_of, out->from, sizeof consumer->listed_of);
-    for (size_t i = 1; i < reply->elements && taken.room > 0 && out->bytes.len < ADOPT_BYTES; i++)
-        if (mpq_redis_hold_read(redis, out->from, (uint64_t)reply->element[i]->integer, &taken, err) < 0)
-            return -1;
+    if (mpq_redis_hold_read(redis, &redis->calls, out->from, reply, 1, 2, ADOPT_BYTES, &taken, err) < 0)
+        return -1;
     out->garbage = taken.garbage;
     if (taken.lost) {
         mpq_batch_clear(out);
@@ -259,7 +252,7 @@ static int accept_adopted(mpq_redis *redis, const redisReply *reply, mpq_batch *
         return 1;
     if (mpq_redis_is_status(reply, "STALE"))
         return mpq_redis_stale(redis, err);
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 1 || !are_chunks(reply, 1))
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements % 2 == 0 || !are_chunks(reply, 1))
         return mpq_redis_unexpected(&redis->calls, "adopt", err);
     mpq_slice from = mpq_redis_slice(reply->element[0]);
     if (from.len == 0 || from.len > MPQ_OWNER_MAX || memchr(from.data, '\0', from.len))

@@ -260,8 +260,9 @@ TEST(a_delivered_job_comes_before_those_of_a_later_exchange)
     CHECK(push(p, 4) == 0); /* still armed */
     CHECK_INT(collect(a, 2000), 0);
     CHECK_INT(number_at(0), 4);
+    CHECK_INT(settle(a, MPQ_SETTLE_DONE, 4), 0); /* and the claim before it */
     CHECK_INT(attach(a, "a:1", LEASE_MS, MPQ_ATTACH_RESUME, &held), 0);
-    CHECK_INT(held, 4);
+    CHECK_INT(held, 3);
 }
 
 TEST(a_job_that_came_while_the_node_was_frozen_is_not_given_out)
