@@ -6,7 +6,8 @@
  *   p:{q}:delayed          sorted set, envelope by due time in ms, with three decimals
  *   p:{q}:run:<owner>      hash, number of a chunk -> how many jobs of it are held; the field _meta is the owner's
  * token (its generation). Whoever removes it has taken the lease: requests that show no valid token are refused
- *   p:{q}:held:<owner>:<n> list, a chunk: envelopes reserved at once. Places of jobs that were settled are empty
+ *   p:{q}:held:<owner>:<n> list, a chunk: envelopes reserved at once, MPQ_EXCHANGE_MAX at most. Places of jobs that
+ * were settled are empty
  *   p:{q}:stage:<owner>:<generation>  list, where a blocked BLMOVE puts the job it delivers
  *   p:{q}:nodes            sorted set, owner by the end of its lease; 0 = taken, jobs are being moved
  *   p:{q}:retired          sorted set, <owner>:<generation> of stages that a late BLMOVE may still fill, by when
@@ -136,12 +137,14 @@ bool mpq_redis_has_news(const mpq_redis_consumer *consumer);
 /* Where the jobs of chunks go, and what else was found. */
 typedef struct mpq_redis_taken {
     mpq_redis_hold *hold;
-    mpq_batch *out; /* their envelopes; may be NULL */
-    mpq_buf *ids;   /* or their ids; may be NULL */
-    size_t room;    /* for so many jobs: further ones are left where they are */
-    bool fresh;     /* just reserved: no place can be empty */
-    bool lost;      /* our own lease was taken */
-    size_t garbage; /* bytes that are no envelope: moved to the failed records */
+    mpq_batch *out;     /* their envelopes; may be NULL */
+    mpq_buf *ids;       /* or their ids; may be NULL */
+    size_t room;        /* for so many jobs: further ones are left where they are */
+    bool fresh;         /* just reserved: no place can be empty */
+    bool lost;          /* our own lease was taken */
+    size_t garbage;     /* bytes that are no envelope: moved to the failed records */
+    uint64_t enough_ms; /* hold_read: the rest is left for another time; 0 = none */
+    uint64_t until_ms;  /* reading that goes on for longer fails; 0 = none */
 } mpq_redis_taken;
 
 /* Takes over the elements of a chunk that `owner` holds, as they are now. */

@@ -1,6 +1,7 @@
 /* Reading what an owner holds: what was just reserved, and what was found when a name was taken up again or over. */
 #include "broker_redis.h"
 
+#include "clock.h"
 #include "codec.h"
 
 #include <stdio.h>
@@ -84,26 +85,37 @@ static void take_job(mpq_redis_taken *taken, mpq_redis_chunk *chunk, uint32_t pl
     taken->room--;
 }
 
-int mpq_redis_hold_take(mpq_redis *redis, mpq_redis_conn *conn, const char *owner, uint64_t number,
-                        const redisReply *elements, mpq_redis_taken *taken, mpq_error *err)
+/* Keeps the jobs; true when something else is there, too. */
+static bool take_jobs(const redisReply *elements, mpq_redis_taken *taken, mpq_redis_chunk *chunk)
 {
-    bool any = false, other = false;
-    mpq_redis_chunk *chunk = mpq_redis_hold_add(taken->hold, number, (uint32_t)elements->elements);
-    if (!chunk)
-        return mpq_error_set_memory(err);
+    bool other = false;
     for (size_t i = 0; i < elements->elements; i++) {
         mpq_slice element = mpq_redis_slice(elements->element[i]);
         bool garbage = is_garbage(taken, element);
         other |= garbage;
-        if (garbage || element.len == 0)
-            continue;
-        any = true;
-        if (taken->room > 0)
+        if (!garbage && element.len > 0 && taken->room > 0)
             take_job(taken, chunk, (uint32_t)i, element);
     }
-    if (other || !any)
+    return other;
+}
+
+static bool has_jobs(const redisReply *elements)
+{
+    for (size_t i = 0; i < elements->elements; i++)
+        if (mpq_codec_looks_like_envelope(mpq_redis_slice(elements->element[i])))
+            return true;
+    return false;
+}
+
+int mpq_redis_hold_take(mpq_redis *redis, mpq_redis_conn *conn, const char *owner, uint64_t number,
+                        const redisReply *elements, mpq_redis_taken *taken, mpq_error *err)
+{
+    if (!has_jobs(elements))
         return put_away(redis, conn, owner, number, elements, taken, err);
-    return 0;
+    mpq_redis_chunk *chunk = mpq_redis_hold_add(taken->hold, number, (uint32_t)elements->elements);
+    if (!chunk)
+        return mpq_error_set_memory(err);
+    return take_jobs(elements, taken, chunk) ? put_away(redis, conn, owner, number, elements, taken, err) : 0;
 }
 
 static int ask_for(mpq_redis *redis, mpq_redis_conn *conn, const char *owner, const redisReply *list, size_t from,
@@ -122,19 +134,64 @@ static int ask_for(mpq_redis *redis, mpq_redis_conn *conn, const char *owner, co
     return mpq_redis_conn_write(conn, "list", mpq_redis_cmd_end(cmd), mpq_redis_deadline(redis), err);
 }
 
+static uint64_t deadline_of(const mpq_redis *redis, const mpq_redis_taken *taken)
+{
+    uint64_t deadline_ms = mpq_redis_deadline(redis);
+    return taken->until_ms && taken->until_ms < deadline_ms ? taken->until_ms : deadline_ms;
+}
+
+static int check_time(const mpq_redis *redis, const mpq_redis_taken *taken, mpq_error *err)
+{
+    if (!taken->until_ms || mpq_clock_monotonic_ms() < taken->until_ms)
+        return 0;
+    return mpq_error_set(err, MPQ_ERROR_TIMEOUT, "%s: listing what is held took longer than the lease", redis->where);
+}
+
 /* The answers of some chunks, all of which have to be read before anything else is asked. */
 static int read_some(mpq_redis *redis, mpq_redis_conn *conn, redisReply *replies[CHUNKS_AT_ONCE], size_t count,
-                     mpq_error *err)
+                     const mpq_redis_taken *taken, mpq_error *err)
 {
     for (size_t i = 0; i < count; i++) {
-        if (mpq_redis_conn_read(conn, "list", mpq_redis_deadline(redis), &replies[i], err) < 0)
+        if (mpq_redis_conn_read(conn, "list", deadline_of(redis, taken), &replies[i], err) < 0)
             return -1;
-        if (replies[i]->type == REDIS_REPLY_ERROR)
-            return mpq_redis_refused(conn, "list", replies[i], err);
-        if (replies[i]->type != REDIS_REPLY_ARRAY)
+        if (replies[i]->type == REDIS_REPLY_ERROR) {
+            mpq_redis_refused(conn, "list", replies[i], err);
+            mpq_redis_conn_close(conn); /* the other answers must not be taken for those of the next call */
+            return -1;
+        }
+        if (replies[i]->type != REDIS_REPLY_ARRAY || replies[i]->elements > MPQ_EXCHANGE_MAX)
             return mpq_redis_unexpected(conn, "list", err);
     }
     return 0;
+}
+
+static int read_chunks(mpq_redis *redis, mpq_redis_conn *conn, const char *owner, const redisReply *list, size_t from,
+                       size_t to, size_t step, mpq_redis_taken *taken, mpq_error *err)
+{
+    redisReply *replies[CHUNKS_AT_ONCE] = {NULL};
+    size_t count = (to - from + step - 1) / step;
+    int rc = ask_for(redis, conn, owner, list, from, to, step, err);
+    if (rc == 0)
+        rc = read_some(redis, conn, replies, count, taken, err);
+    for (size_t i = 0; rc == 0 && i < count && !taken->lost; i++) {
+        uint64_t number = (uint64_t)list->element[from + i * step]->integer;
+        rc = mpq_redis_hold_take(redis, conn, owner, number, replies[i], taken, err);
+        if (rc == 0)
+            rc = check_time(redis, taken, err);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (replies[i])
+            freeReplyObject(replies[i]);
+    return rc;
+}
+
+/* 1 = enough was read for once. */
+static int may_go_on(const mpq_redis *redis, const mpq_redis_taken *taken, size_t max_bytes, mpq_error *err)
+{
+    bool in_time = !taken->enough_ms || mpq_clock_monotonic_ms() < taken->enough_ms;
+    if (taken->lost || taken->room == 0 || (taken->out && taken->out->bytes.len >= max_bytes) || !in_time)
+        return 1;
+    return check_time(redis, taken, err);
 }
 
 int mpq_redis_hold_read(mpq_redis *redis, mpq_redis_conn *conn, const char *owner, const redisReply *list, size_t first,
@@ -142,20 +199,10 @@ int mpq_redis_hold_read(mpq_redis *redis, mpq_redis_conn *conn, const char *owne
 {
     int rc = 0;
     for (size_t from = first, to; rc == 0 && from < list->elements; from = to) {
-        redisReply *replies[CHUNKS_AT_ONCE] = {NULL};
         to = list->elements - from > CHUNKS_AT_ONCE * step ? from + CHUNKS_AT_ONCE * step : list->elements;
-        size_t count = (to - from + step - 1) / step;
-        if (taken->room == 0 || (taken->out && taken->out->bytes.len >= max_bytes))
-            break;
-        rc = ask_for(redis, conn, owner, list, from, to, step, err);
+        rc = may_go_on(redis, taken, max_bytes, err);
         if (rc == 0)
-            rc = read_some(redis, conn, replies, count, err);
-        for (size_t i = 0; rc == 0 && i < count; i++)
-            rc = mpq_redis_hold_take(redis, conn, owner, (uint64_t)list->element[from + i * step]->integer, replies[i],
-                                     taken, err);
-        for (size_t i = 0; i < count; i++)
-            if (replies[i])
-                freeReplyObject(replies[i]);
+            rc = read_chunks(redis, conn, owner, list, from, to, step, taken, err);
     }
-    return rc;
+    return rc < 0 ? -1 : 0;
 }

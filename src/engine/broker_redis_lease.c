@@ -9,6 +9,8 @@
 
 #define ADOPT_BYTES (16u << 20)
 
+enum { CHUNKS_MAX = 1 << 14 /* each has a job at least: more than any owner holds */ };
+
 void mpq_redis_consumer_drop(mpq_redis *redis)
 {
     mpq_redis_consumer *consumer = &redis->consumer;
@@ -62,11 +64,23 @@ static int begin(mpq_redis *redis, const char *queue, const char *owner, uint32_
     return 0;
 }
 
-/* The numbers of chunks from element `first` on. */
-static bool are_chunks(const redisReply *reply, size_t first)
+static bool is_number(const redisReply *reply)
 {
+    return reply->type == REDIS_REPLY_INTEGER && reply->integer > 0;
+}
+
+/* From element `first` on, `step` for each. A number comes once: the jobs of one that came twice would be held twice.
+ */
+static bool are_chunks(const redisReply *reply, size_t first, size_t step)
+{
+    if (reply->elements < first || (reply->elements - first) % step != 0 ||
+        (reply->elements - first) / step > CHUNKS_MAX)
+        return false;
     for (size_t i = first; i < reply->elements; i++)
-        if (reply->element[i]->type != REDIS_REPLY_INTEGER || reply->element[i]->integer < 1)
+        if (!is_number(reply->element[i]))
+            return false;
+    for (size_t i = first + step; i < reply->elements; i += step)
+        if (reply->element[i]->integer <= reply->element[i - step]->integer)
             return false;
     return true;
 }
@@ -78,7 +92,11 @@ static int accept_attach(mpq_redis *redis, const redisReply *reply, mpq_buf *hel
     mpq_redis_consumer *consumer = &redis->consumer;
     if (mpq_redis_is_status(reply, "LOST"))
         return 1;
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < CHUNKS || !are_chunks(reply, 1))
+    if (reply->type != REDIS_REPLY_ARRAY || !are_chunks(reply, CHUNKS, 1) || !is_number(reply->element[GENERATION]) ||
+        !is_number(reply->element[NEXT]))
+        return mpq_redis_unexpected(&consumer->work, "attach", err);
+    const redisReply *last = reply->element[reply->elements - 1];
+    if (reply->elements > CHUNKS && last->integer >= reply->element[NEXT]->integer)
         return mpq_redis_unexpected(&consumer->work, "attach", err);
     mpq_slice token = mpq_redis_slice(reply->element[TOKEN]);
     if (token.len == 0 || token.len > sizeof consumer->token)
@@ -89,7 +107,9 @@ static int accept_attach(mpq_redis *redis, const redisReply *reply, mpq_buf *hel
     consumer->next_chunk = (uint64_t)reply->element[NEXT]->integer;
     if (held)
         mpq_buf_clear(held);
-    mpq_redis_taken taken = {.hold = &consumer->hold, .ids = held, .room = SIZE_MAX};
+    /* Useless when the lease has ended meanwhile: others may take the jobs then. */
+    uint64_t until_ms = consumer->renewed_at_ms + consumer->lease_ms;
+    mpq_redis_taken taken = {.hold = &consumer->hold, .ids = held, .room = SIZE_MAX, .until_ms = until_ms};
     /* Over the same connection: the one for calls may still lead to another server. */
     int rc = mpq_redis_hold_read(redis, &consumer->work, consumer->owner, reply, CHUNKS, 1, SIZE_MAX, &taken, err);
     return rc < 0 ? -1 : taken.lost;
@@ -111,12 +131,11 @@ static int register_owner(mpq_redis *redis, enum mpq_attach how, mpq_buf *held, 
     mpq_redis_cmd_str(cmd, consumer->keys);
     for (size_t at = 0; how == MPQ_ATTACH_RESUME && held && at < held->len; at += MPQ_ID_BYTES)
         mpq_redis_cmd_bytes(cmd, held->data + at, MPQ_ID_BYTES);
-    uint64_t asked_at_ms = mpq_clock_monotonic_ms();
+    consumer->renewed_at_ms = mpq_clock_monotonic_ms();
     if (mpq_redis_script_call(&consumer->work, MPQ_SCRIPT_ATTACH, cmd, mpq_redis_deadline(redis), &reply, err) < 0)
         return -1;
     int rc = accept_attach(redis, reply, held, err);
     freeReplyObject(reply);
-    consumer->renewed_at_ms = asked_at_ms;
     return rc;
 }
 
@@ -224,11 +243,13 @@ static bool accept_outlook(const redisReply *reply, mpq_batch *out)
     return true;
 }
 
-/* As many as one answer is for; the next call lists the rest. */
+/* As many as one answer is for, and as can be read in the time for one; the next call lists the rest. */
 static int list_chunks(mpq_redis *redis, const redisReply *reply, mpq_batch *out, mpq_error *err)
 {
     mpq_redis_consumer *consumer = &redis->consumer;
     mpq_redis_taken taken = {.hold = &consumer->listed, .out = out, .room = MPQ_ADOPT_MAX};
+    taken.enough_ms = mpq_redis_deadline(redis);
+    taken.until_ms = mpq_clock_monotonic_ms() + consumer->lease_ms;
     mpq_redis_hold_clear(&consumer->listed);
     memcpy(consumer->listed_of, out->from, sizeof consumer->listed_of);
     if (mpq_redis_hold_read(redis, &redis->calls, out->from, reply, 1, 2, ADOPT_BYTES, &taken, err) < 0)
@@ -252,7 +273,7 @@ static int accept_adopted(mpq_redis *redis, const redisReply *reply, mpq_batch *
         return 1;
     if (mpq_redis_is_status(reply, "STALE"))
         return mpq_redis_stale(redis, err);
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements % 2 == 0 || !are_chunks(reply, 1))
+    if (reply->type != REDIS_REPLY_ARRAY || !are_chunks(reply, 1, 2))
         return mpq_redis_unexpected(&redis->calls, "adopt", err);
     mpq_slice from = mpq_redis_slice(reply->element[0]);
     if (from.len == 0 || from.len > MPQ_OWNER_MAX || memchr(from.data, '\0', from.len))

@@ -17,7 +17,7 @@ enum {
     KEPT_BYTES = 256 * 1024, /* hiredis gives a larger empty buffer back */
     NEED_MAJOR = 6,
     NEED_MINOR = 2,
-    ELEMENTS_MAX = 1 << 20 /* of one array: more than any owner holds */
+    ELEMENTS_MAX = 1 << 16 /* of one array: more than any answer has */
 };
 
 /* One string can have half a gigabyte, and some answers are made of several. */

@@ -70,6 +70,9 @@ TEST(what_is_taken_over_has_a_name_and_numbers)
         "*3\r\n$4\r\ndead\r\n:1\r\n$0\r\n\r\n",
         "*3\r\n$4\r\ndead\r\n:0\r\n:5\r\n",
         "*2\r\n$4\r\ndead\r\n:-7\r\n",
+        "*3\r\n$4\r\ndead\r\n:-7\r\n:1\r\n",
+        "*5\r\n$4\r\ndead\r\n:5\r\n:1\r\n:5\r\n:1\r\n",
+        "*5\r\n$4\r\ndead\r\n:5\r\n:1\r\n:4\r\n:1\r\n",
         "*2\r\n$5\r\nde\0ad\r\n:1\r\n",
         "*1\r\n:1\r\n",
     };
@@ -130,7 +133,7 @@ TEST(no_room_is_made_for_what_is_only_announced)
     NEED_SERVER(NULL);
     static const char *const answers[] = {
         "*2147483647\r\n",
-        "*1\r\n*2000000\r\n",
+        "*1\r\n*65537\r\n",
         "$99999999999\r\n",
         "$9223372036854775807\r\n",
         RESERVED("1") "*1\r\n$4000000000\r\n",
@@ -184,4 +187,76 @@ TEST(a_large_answer_may_take_its_time)
     CHECK_INT(a->ops->receive(a, &batch, &error), 0);
     close(fds[0]);
     close(fds[1]);
+}
+
+/* -- what lies in the store is not believed, either ------------------------------------------------------------- */
+
+/* The owner's chunks 1 to `count`: without jobs. */
+static void pretend_to_hold(const char *owner, int count)
+{
+    freeReplyObject(redis_command(&server, "EVAL %s 1 mpq:{q}:run:%s %d",
+                                  "for i = 1, ARGV[1] do redis.call('HSET', KEYS[1], string.format('%.0f', i), 1) end",
+                                  owner, count));
+}
+
+TEST(more_chunks_than_any_owner_holds_are_refused)
+{
+    NEED_SERVER(NULL);
+    mpq_broker *a = consumer("a:1", LEASE_MS), *b = consumer("b:1", LEASE_MS);
+    pretend_to_hold("b:1", 20000);
+    CHECK_INT(attach(b, "b:1", LEASE_MS, MPQ_ATTACH_RESUME, NULL), -1);
+    CHECK_INT(error.kind, MPQ_ERROR_BROKER);
+    CHECK_INT(a->ops->adopt(a, "b:1", &batch, &error), -1);
+    CHECK_INT(error.kind, MPQ_ERROR_BROKER);
+    CHECK_INT(redis_command_int(&server, "HLEN mpq:{q}:run:b:1"), 20000);
+}
+
+TEST(a_chunk_that_is_longer_than_any_exchange_is_refused)
+{
+    NEED_SERVER(NULL);
+    mpq_broker *a = consumer("a:1", LEASE_MS), *b = consumer("b:1", LEASE_MS);
+    pretend_to_hold("b:1", 1);
+    freeReplyObject(redis_command(&server, "EVAL %s 1 mpq:{q}:held:b:1:1",
+                                  "for i = 1, 257 do redis.call('RPUSH', KEYS[1], '') end"));
+    CHECK_INT(attach(b, "b:1", LEASE_MS, MPQ_ATTACH_RESUME, NULL), -1);
+    CHECK_INT(error.kind, MPQ_ERROR_BROKER);
+    CHECK_INT(a->ops->adopt(a, "b:1", &batch, &error), -1);
+    CHECK_INT(error.kind, MPQ_ERROR_BROKER);
+}
+
+TEST(listing_what_is_held_ends_with_the_lease)
+{
+    NEED_SERVER(NULL);
+    mpq_broker *a = consumer("a:1", LEASE_MS);
+    pretend_to_hold("a:1", 16000);
+    CHECK_INT(attach(a, "a:1", 50, MPQ_ATTACH_RESUME, NULL), -1);
+    CHECK_INT(error.kind, MPQ_ERROR_TIMEOUT);
+}
+
+TEST(listing_what_the_dead_held_ends_in_time)
+{
+    NEED_SERVER(NULL);
+    config.read_timeout_ms = 200;
+    mpq_broker *a = consumer("a:1", LEASE_MS);
+    consumer("b:1", LEASE_MS);
+    pretend_to_hold("b:1", 16000);
+    CHECK_INT(a->ops->adopt(a, "b:1", &batch, &error), 0);
+    CHECK_INT(batch.count, 0);
+    CHECK_STR(batch.from, "b:1");
+    CHECK(redis_command_int(&server, "HLEN mpq:{q}:run:b:1") > 0); /* the next call goes on with them */
+}
+
+/* Sixteen lists are asked for at once. */
+TEST(what_follows_a_refused_list_is_no_answer_to_the_next_call)
+{
+    NEED_SERVER(NULL);
+    mpq_counts counts;
+    mpq_broker *a = consumer("a:1", LEASE_MS);
+    consumer("b:1", LEASE_MS);
+    pretend_to_hold("b:1", 16);
+    freeReplyObject(redis_command(&server, "SET mpq:{q}:held:b:1:1 x"));
+    CHECK_INT(a->ops->adopt(a, "b:1", &batch, &error), -1);
+    CHECK(has_text("list: WRONGTYPE"));
+    CHECK_INT(a->ops->counts(a, "q", &counts, &error), 0);
+    CHECK_INT(counts.running, 16);
 }
