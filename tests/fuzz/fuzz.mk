@@ -21,7 +21,7 @@ include tests/engine.mk
 # The Redis driver talks to a fake server in the same process, by a clock of its own.
 $(BUILD)/fuzz_redis: WRAP = -Wl,--wrap=poll,--wrap=mpq_clock_monotonic_ms,--wrap=redisConnectUnixWithTimeout
 $(BUILD)/fuzz_redis: $(BUILD)/fuzz/fake_redis.o
-$(BUILD)/fuzz_board: WRAP = -Wl,--wrap=mpq_clock_monotonic_ms
+$(BUILD)/fuzz_board: WRAP = -Wl,--wrap=mpq_clock_monotonic_ms,--wrap=mpq_clock_monotonic_us
 
 $(BUILD)/fuzz/%.o: tests/fuzz/%.c
 	@mkdir -p $(@D)

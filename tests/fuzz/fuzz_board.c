@@ -78,10 +78,16 @@ static size_t read_file(const char *path, char *out, size_t size)
 /* The clock stands still unless it is told not to, so that leases end when they should. */
 static uint64_t now_ms = 1000000;
 uint64_t __wrap_mpq_clock_monotonic_ms(void);
+uint64_t __wrap_mpq_clock_monotonic_us(void);
 
 uint64_t __wrap_mpq_clock_monotonic_ms(void)
 {
     return now_ms;
+}
+
+uint64_t __wrap_mpq_clock_monotonic_us(void)
+{
+    return now_ms * 1000;
 }
 
 /* -- the dead service's jobs ---------------------------------------------------------------------------------- */
@@ -144,7 +150,7 @@ static void take_over(mpq_board *board)
     now_ms++; /* after the end of their leases */
     must(mpq_lane_open(&process, 0, lane, &err), &err);
     must(mpq_lane_attach(lane, &err), &err);
-    must(mpq_lane_maintain(lane, &err), &err); /* takes what the board tells */
+    must(mpq_lane_maintain(lane, &err) < 0, &err); /* takes what the board tells */
     for (int i = 0; i < PUMPS; i++) {
         mpq_lane_pump(lane); /* and, after a while, what it does not */
         now_ms += config.lease_ms / 3;
