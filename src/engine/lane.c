@@ -398,6 +398,7 @@ void mpq_lane_woken(mpq_lane *lane)
     mpq_error err;
     if (lane->state != MPQ_LANE_UP)
         return;
+    mpq_ring_rouse(lane->feeder);
     int rc = lane->broker->ops->wait_collect(lane->broker, &lane->batch, &err);
     if (rc < 0) {
         mpq_lane_down(lane, &err);

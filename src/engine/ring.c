@@ -61,6 +61,8 @@ struct mpq_ring {
 struct mpq_ring_feeder {
     mpq_ring *ring;
     uint64_t naps; /* nobody sleeps as long as ring->naps is this */
+    bool roused;   /* a worker was woken ahead of the next posting, when ring->naps was the following */
+    uint64_t naps_when_roused;
     uint32_t free_count;
     uint32_t free[MPQ_RING_SLOTS]; /* used as a stack: the slots used last are still in the cache */
     uint64_t found[DONE_WORDS];    /* to be returned by take_finished */
@@ -283,12 +285,26 @@ static void store_id(mpq_slot *slot, mpq_slice envelope)
         memcpy(slot->id.bytes, envelope.data + MPQ_ENVELOPE_ID_OFFSET, MPQ_ID_BYTES);
 }
 
+void mpq_ring_rouse(mpq_ring_feeder *feeder)
+{
+    feeder->naps_when_roused = atomic_load(&feeder->ring->naps);
+    feeder->roused = feeder->naps_when_roused != feeder->naps && ring_bell(feeder->ring, 1) > 0;
+}
+
+/* Who was roused and has not gone to sleep again will look at the ring, and find what was posted meanwhile. */
+static bool is_somebody_coming(mpq_ring_feeder *feeder, uint64_t naps)
+{
+    bool roused = feeder->roused;
+    feeder->roused = false;
+    return roused && naps == feeder->naps_when_roused;
+}
+
 /* Wakes one worker for one posting. When a wake-up reaches nobody, then everyone counted in `naps` so far is awake and
  * will look at the ring before it sleeps again, so there is nobody to wake until the count changes. */
 static void wake_worker(mpq_ring_feeder *feeder)
 {
     uint64_t naps = atomic_load(&feeder->ring->naps);
-    if (naps != feeder->naps && ring_bell(feeder->ring, 1) == 0)
+    if (!is_somebody_coming(feeder, naps) && naps != feeder->naps && ring_bell(feeder->ring, 1) == 0)
         feeder->naps = naps;
 }
 
@@ -408,6 +424,14 @@ uint32_t mpq_ring_claim(mpq_ring *ring, uint32_t worker)
     return take_oldest(ring, MPQ_SLOT_RUNNING, worker);
 }
 
+/* Counted as another nap: the next posting does not rely on who was roused. */
+void mpq_ring_pass_on(mpq_ring *ring)
+{
+    atomic_fetch_add(&ring->naps, 1);
+    if (count_ready(ring) > 0)
+        ring_bell(ring, 1);
+}
+
 uint32_t mpq_ring_kicks(const mpq_ring *ring)
 {
     return atomic_load(&ring->kicks);
@@ -467,7 +491,6 @@ uint32_t mpq_ring_claimed_by(mpq_ring *ring, uint32_t worker)
         else if (state_of(word) == MPQ_SLOT_FINISHED)
             announce(ring, slot);
     }
-    if (count_ready(ring) > 0)
-        ring_bell(ring, 1);
+    mpq_ring_pass_on(ring);
     return claimed;
 }

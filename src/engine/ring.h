@@ -61,6 +61,8 @@ void mpq_ring_feeder_close(mpq_ring_feeder *feeder);
 uint32_t mpq_ring_free_slots(const mpq_ring_feeder *feeder);
 uint32_t mpq_ring_ready(const mpq_ring *ring); /* posted and unclaimed */
 
+/* Wakes a sleeping worker for a posting that is about to come: it is on its way while that is being prepared. */
+void mpq_ring_rouse(mpq_ring_feeder *feeder);
 /* Copies the envelope into a free slot and posts it, waking a worker that sleeps. 0, or 1 when there is no slot or no
  * arena space for it now (never will be when it is longer than mpq_ring_largest). */
 int mpq_ring_post(mpq_ring_feeder *feeder, mpq_slice envelope, uint32_t epoch, uint64_t reserved_at_ms);
@@ -96,6 +98,8 @@ uint32_t mpq_ring_claim(mpq_ring *ring, uint32_t worker);
  * the value of mpq_ring_kicks read before the caller last looked for reasons not to sleep. */
 void mpq_ring_wait(mpq_ring *ring, uint32_t kicks, uint32_t timeout_ms);
 uint32_t mpq_ring_kicks(const mpq_ring *ring);
+/* For a worker that looks no more: a wake-up that was meant for it goes to another. */
+void mpq_ring_pass_on(mpq_ring *ring);
 /* Publishes the outcome in the slot. Wakes the dispatcher if it sleeps and wants to know; false when that can't be done
  * because `wake_fd` is not what it was. Harmless on a slot that is not RUNNING (any more). */
 bool mpq_ring_finish(mpq_ring *ring, uint32_t slot, int wake_fd);

@@ -301,6 +301,7 @@ static void distribute(mpq_worker *worker)
         mpq_ring_wait(ring, kicks, IDLE_WAIT_MS);
     }
     MPQ_CRASH_POINT("worker.leave.before");
+    mpq_ring_pass_on(ring);
     mpq_buf_fini(&report);
 }
 
