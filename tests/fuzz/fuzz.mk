@@ -19,8 +19,8 @@ fuzz: $(FUZZ_TARGETS)
 include tests/engine.mk
 
 # The Redis driver talks to a fake server in the same process, by a clock of its own.
-$(BUILD)/fuzz_redis: WRAP = -Wl,--wrap=poll,--wrap=mpq_clock_monotonic_ms,--wrap=redisConnectUnixWithTimeout
-$(BUILD)/fuzz_redis: $(BUILD)/fuzz/fake_redis.o
+$(BUILD)/fuzz_redis: WRAP = -Wl,--wrap=poll,--wrap=recv,--wrap=mpq_clock_monotonic_ms,--wrap=redisConnectUnixWithTimeout
+$(BUILD)/fuzz_redis: $(addprefix $(BUILD)/fuzz/,fake_redis.o fake_answers.o fake_held.o)
 $(BUILD)/fuzz_board: WRAP = -Wl,--wrap=mpq_clock_monotonic_ms,--wrap=mpq_clock_monotonic_us
 
 $(BUILD)/fuzz/%.o: tests/fuzz/%.c

@@ -13,10 +13,11 @@
 enum {
     CONNECT_MS = 20,
     READ_MS = 30,
-    LEASE_MS = 3000,
+    LEASE_MS = 600,
     EXCHANGE_MS = 50,
     SLACK_MS = 60, /* a millisecond for each request and each packet */
-    CALLS_MAX = 40
+    CALLS_MAX = 40,
+    GIVEN_MAX = 512
 };
 
 enum option { OPTION_AFTER = 3, OPTION_EASY = 4, OPTION_PASSWORD = 8, OPTION_DATABASE = 16 };
@@ -28,6 +29,7 @@ static mpq_batch batch;
 static mpq_error err;
 static bool echoes_password; /* the input knows it, so that the server may say it */
 static int under_way;        /* exchanges sent and not answered */
+static uint64_t sequence;    /* of the last push */
 static unsigned asked;       /* requests before the call */
 
 static bool server_was_asked(void)
@@ -60,13 +62,46 @@ static void check_batch(size_t max)
     }
 }
 
+/* What was given out last, to be settled: as a caller does it, once each. */
+static mpq_id given[GIVEN_MAX];
+static size_t given_count;
+
+static void hold_id(const mpq_id *id)
+{
+    if (given_count < GIVEN_MAX)
+        given[given_count++] = *id;
+}
+
+static void hold_ids(const mpq_buf *held)
+{
+    given_count = 0;
+    for (size_t at = 0; at < held->len; at += MPQ_ID_BYTES) {
+        mpq_id id;
+        memcpy(id.bytes, held->data + at, MPQ_ID_BYTES);
+        hold_id(&id);
+    }
+}
+
+static void hold_batch(void)
+{
+    if (batch.lost)
+        given_count = 0;
+    for (size_t i = 0; i < batch.count; i++) {
+        mpq_id id = mpq_codec_id(mpq_batch_envelope(&batch, i));
+        hold_id(&id);
+    }
+}
+
 /* -- calls ---------------------------------------------------------------------------------------------------- */
 
 static int attach(enum mpq_attach how)
 {
     mpq_buf held = {0};
+    mpq_buf_append(&held, given, given_count * sizeof *given);
     int rc = broker->ops->attach(broker, "q", "svc@node:1.00c0ffee", LEASE_MS, how, &held, &err);
     MUST(rc <= 1 && held.len % MPQ_ID_BYTES == 0);
+    if (rc == 0)
+        hold_ids(&held);
     mpq_buf_fini(&held);
     return rc;
 }
@@ -74,8 +109,16 @@ static int attach(enum mpq_attach how)
 static int push(void)
 {
     mpq_push_item items[2] = {{mpq_slice_of("one", 3), 0}, {mpq_slice_of("two", 3), 5000}};
-    mpq_push both = {.queue = "q", .producer = 7, .sequence = 1, .items = items, .count = 2};
+    mpq_push both = {.queue = "q", .producer = 7, .sequence = ++sequence, .items = items, .count = 2};
     return broker->ops->push(broker, &both, &err);
+}
+
+/* One by one: after a few they go through a gate. */
+static int push_one(void)
+{
+    mpq_push_item item = {mpq_slice_of("an envelope of 25 bytes..", 25), 0};
+    mpq_push one = {.queue = "q", .producer = 7, .sequence = ++sequence, .items = &item, .count = 1};
+    return broker->ops->push(broker, &one, &err);
 }
 
 static int counts(void)
@@ -106,11 +149,18 @@ static const mpq_settle settles[] = {
     {.kind = MPQ_SETTLE_FAILED, .envelope = {"over", 4}},
 };
 
+/* A job that BLMOVE delivered comes first. */
+static void check_taken(void)
+{
+    check_batch(MPQ_EXCHANGE_MAX + 1);
+    hold_batch();
+}
+
 static int receive(void)
 {
     int rc = broker->ops->receive(broker, &batch, &err);
     if (rc == 0)
-        check_batch(MPQ_EXCHANGE_MAX);
+        check_taken();
     return rc;
 }
 
@@ -119,8 +169,29 @@ static int exchange(void)
     static const mpq_exchange take = {.want = 2};
     int rc = mpq_broker_exchange(broker, &take, EXCHANGE_MS, &batch, &err);
     if (rc == 0)
-        check_batch(MPQ_EXCHANGE_MAX);
+        check_taken();
     return rc;
+}
+
+/* What was given out, each `kept`th excepted; as done, or in each way that there is. */
+static int settle_given(size_t kept, bool retried)
+{
+    static mpq_settle own[MPQ_EXCHANGE_MAX];
+    mpq_exchange give = {.settles = own, .want = 20};
+    size_t left = 0;
+    for (size_t i = 0; i < given_count; i++) {
+        bool spared = (kept && i % kept == 0) || give.settle_count == MPQ_EXCHANGE_MAX;
+        mpq_settle *one = &own[give.settle_count];
+        if (!spared) {
+            *one = settles[retried ? i % 4 : 0];
+            one->id = given[i];
+            give.settle_count++;
+        } else {
+            given[left++] = given[i];
+        }
+    }
+    given_count = left;
+    return broker->ops->send(broker, &give, &err);
 }
 
 /* Settles what was listed last for the owner that was named, as a lane does. */
@@ -156,8 +227,10 @@ static int receive_at_last(void)
 static int collect(void)
 {
     int rc = broker->ops->wait_collect(broker, &batch, &err);
-    if (rc == 0)
+    if (rc == 0) {
         check_batch(1);
+        hold_batch();
+    }
     return rc;
 }
 
@@ -216,6 +289,12 @@ static int call_consumer(char call)
         return broker->ops->send(broker, &give, &err);
     case 'G':
         return broker->ops->send(broker, &give_dead, &err);
+    case 'S':
+        return settle_given(3, false);
+    case 'R':
+        return settle_given(2, true);
+    case 'A':
+        return settle_given(0, false);
     case 'D':
         return settle_listed();
     case 'v':
@@ -246,6 +325,8 @@ static int call(char what)
         return broker->ops->ping(broker, &err);
     case 'p':
         return push();
+    case 'P':
+        return push_one();
     case 'c':
         return counts();
     case 'f':
@@ -264,17 +345,23 @@ static int call(char what)
     }
 }
 
-/* How long a call may take at most: its connections and, for each thing it asks, the time for an answer. */
+/* How long a call may take at most: its connections and the time for each answer that it waits for. What is no job is
+ * put away: perhaps over a connection of its own, and the script may have to be loaded. Listing what is held takes no
+ * longer than the lease, but for the last thing asked; so it is one time limit for all where many things are asked. */
 static uint64_t limit_ms(char what, unsigned requests)
 {
+    const uint64_t put_away_ms = CONNECT_MS + READ_MS;
+    uint64_t list_ms = (uint64_t)requests * READ_MS < LEASE_MS ? (uint64_t)requests * READ_MS : LEASE_MS;
     if (what == 'a' || what == 'r')
-        return 2 * CONNECT_MS + 3 * READ_MS + SLACK_MS;
+        return 2 * CONNECT_MS + 3 * READ_MS + list_ms + put_away_ms + SLACK_MS;
+    if (what == 'o' || what == 'O')
+        return CONNECT_MS + READ_MS + list_ms + put_away_ms + SLACK_MS;
     if (what == 'f')
         return CONNECT_MS + (uint64_t)requests * READ_MS + SLACK_MS;
     if (what == 'V')
-        return 4 * (3 * READ_MS + SLACK_MS);
+        return 4 * (2 * READ_MS + put_away_ms + SLACK_MS);
     if (what == 'e' || what == 'D')
-        return EXCHANGE_MS + 2 * READ_MS + SLACK_MS;
+        return EXCHANGE_MS + 2 * READ_MS + put_away_ms + SLACK_MS;
     if (what == 'T')
         return LEASE_MS + SLACK_MS;
     return 2 * (CONNECT_MS + READ_MS) + SLACK_MS;
@@ -287,8 +374,8 @@ static bool is_one_of(char what, const char *calls)
 
 static void count_exchanges(char what, int rc)
 {
-    bool other = is_one_of(what, "ipcfzmbktT"); /* no matter of the consumer's */
-    if (is_one_of(what, "sgG") && rc == 0)
+    bool other = is_one_of(what, "ipPcfzmbktT"); /* no matter of the consumer's */
+    if (is_one_of(what, "sgGSRA") && rc == 0)
         under_way++;
     else if (is_one_of(what, "vV") && rc == 0)
         under_way--;
@@ -340,6 +427,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(mpq_broker_open(&config, &broker, &err) == 0);
     mpq_batch_init(&batch);
     under_way = 0;
+    given_count = 0;
+    sequence = 0;
     for (size_t i = 0; i < calls.len && i < CALLS_MAX; i++)
         make_call(calls.data[i]);
     mpq_batch_fini(&batch);
