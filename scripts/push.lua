@@ -1,8 +1,8 @@
 -- Adds one push, once for a given producer and sequence, and opens a gate for the pushes that follow: see
 -- src/engine/broker_redis_push.c.
 -- KEYS: seq, ready, delayed, stats, gates, gate to open
--- ARGV: sequence (20 digits), ttl, wake channel, name of the gate to open ('' = none), number of ready envelopes,
---       number of all, ready envelopes..., then delay and envelope of each delayed one
+-- ARGV: sequence (20 digits), seconds that the record is kept, wake channel, name of the gate to open ('' = none),
+--       number of ready envelopes, number of all, ready envelopes..., then delay and envelope of each delayed one
 local call = redis.call
 
 -- Counts what has passed a gate, and removes it. `name` as in the set of gates: <producer>:<gate>
@@ -61,7 +61,11 @@ if known then
 else
     seen = ARGV[1]
 end
-call('SET', KEYS[1], seen .. ARGV[4], 'EX', ARGV[2])
+if ARGV[4] == '' then
+    call('SET', KEYS[1], seen, 'EX', ARGV[2])
+else -- it would be missed as long as there is the gate: both are removed together, below
+    call('SET', KEYS[1], seen .. ARGV[4])
+end
 if not known then
     call('HINCRBY', KEYS[4], 'pushed', all)
 end
@@ -73,8 +77,12 @@ if ARGV[4] ~= '' then
     call('RPUSH', KEYS[6], seen)
     call('ZADD', KEYS[5], now, producer .. ':' .. ARGV[4])
     -- Two that nobody uses any more for each new one: they can't pile up.
-    for _, name in ipairs(call('ZRANGEBYSCORE', KEYS[5], '-inf', now - 2 * ARGV[2], 'LIMIT', 0, 2)) do
+    for _, name in ipairs(call('ZRANGEBYSCORE', KEYS[5], '-inf', '(' .. now - ARGV[2], 'LIMIT', 0, 2)) do
+        local old = string.sub(KEYS[1], 1, -17) .. string.sub(name, 1, 16)
         close(name)
+        if string.sub(call('GET', old) or '', 21) == string.sub(name, 18) then
+            call('DEL', old)
+        end
     end
 end
 return {ok = known and 'DUP' or 'OK'}

@@ -13,7 +13,8 @@
  *   p:{q}:retired          sorted set, <owner>:<generation> of stages that a late BLMOVE may still fill, by when
  *   p:{q}:failed           hash, id -> envelope
  *   p:{q}:stats            hash: pushed (without what has passed the gates), done, failed, retried
- *   p:{q}:seq:<producer>   the last accepted sequence as the script knows it, in 20 digits; then the name of the gate
+ *   p:{q}:seq:<producer>   the last accepted sequence as the script knows it, in 20 digits; then the name of the gate.
+ * Without a gate it expires
  *   p:{q}:seq:<producer>:<gate>  list, the sequences accepted since: see broker_redis_push.c
  *   p:{q}:seq:gates        sorted set, <producer>:<gate> by the second when it was opened
  *   p:{q}:wake             channel: a new earliest due time

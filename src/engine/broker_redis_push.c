@@ -20,8 +20,9 @@
  *
  * Whatever is answered but "moved": the script is asked, with the same sequence, and decides.
  *
- * Gates live as long as records. Both are renewed by going to the script again, at the latest when so many sequences
- * are in the gate, or so much time has passed, that it matters.
+ * A gate and the record that names it live and end together: as long as the gate is there, its record does not expire.
+ * Both are renewed by going to the script again, at the latest when so many sequences are in the gate, or so much time
+ * has passed, that it matters; and removed by the script of another producer once they are too old to be of use.
  */
 #include "broker_redis.h"
 
@@ -36,7 +37,7 @@
 
 enum {
     RECORD_TTL_S = 3600,
-    GATE_AGE_MAX_S = 900, /* a record that has a gate lives so much longer: it is no younger than the last push */
+    GATE_AGE_MAX_S = 900, /* with its gate a record lives so much longer: it may be as much older than the last push */
     GATE_PUSHES_MAX = 64,
     PUSHES_BEFORE_GATE = 2,       /* who pushes one job in a while needs none */
     ENVELOPE_MIN_BYTES = 21,      /* shorter, push.lua would take it for a sequence */
