@@ -245,10 +245,9 @@ static mpq_slice usual_answer(mpq_redis_gate *gate, mpq_slice request)
     return mpq_buf_slice(out);
 }
 
-static int send_through(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push, enum answer *answer,
-                        mpq_error *err)
+static int send_through(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push, uint64_t deadline_ms,
+                        enum answer *answer, mpq_error *err)
 {
-    uint64_t deadline_ms = mpq_redis_deadline(redis);
     write_request(redis, gate, push);
     mpq_slice request = redis->cmd.buf.failed ? mpq_slice_of(NULL, 0) : mpq_buf_slice(&redis->cmd.buf);
     if (mpq_redis_conn_write(&redis->calls, "push", request, deadline_ms, err) < 0)
@@ -263,8 +262,8 @@ static int send_through(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *
     return *answer == SENSELESS ? mpq_redis_unexpected(&redis->calls, "push", err) : 0;
 }
 
-/* 0 = pushed, 1 = the script has to decide. */
-static int pass(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push, mpq_error *err)
+/* 0 = pushed, 1 = the script has to decide, by `*deadline_ms` if that is set. */
+static int pass(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push, uint64_t *deadline_ms, mpq_error *err)
 {
     enum answer answer;
     mpq_error why;
@@ -273,10 +272,13 @@ static int pass(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push, mp
     if (!trusted && mpq_redis_conn_ensure(&redis->calls, &redis->config, redis->where, err) < 0)
         return -1;
     gate->open = false; /* until the answer is there */
-    if (send_through(redis, gate, push, &answer, &why) < 0) {
+    *deadline_ms = mpq_redis_deadline(redis);
+    if (send_through(redis, gate, push, *deadline_ms, &answer, &why) < 0) {
         gate->pushes = 0;
-        if (why.kind == MPQ_ERROR_CONNECT && trusted && mpq_clock_monotonic_ms() - now_ms < AT_ONCE_MS)
+        if (why.kind == MPQ_ERROR_CONNECT && trusted && mpq_clock_monotonic_ms() - now_ms < AT_ONCE_MS) {
+            *deadline_ms = 0;
             return 1;
+        }
         if (err)
             *err = why;
         return -1;
@@ -337,7 +339,9 @@ static void open_gate(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *pu
     gate->pushes = 0;
 }
 
-static int ask_script(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push, mpq_error *err)
+/* A deadline of 0: the whole time. */
+static int ask_script(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push, uint64_t deadline_ms,
+                      mpq_error *err)
 {
     redisReply *reply;
     uint64_t now_ms = mpq_clock_monotonic_ms();
@@ -347,7 +351,10 @@ static int ask_script(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *pu
     if (gate->key.failed)
         return mpq_error_set_memory(err);
     write_script(redis, gate, push);
-    if (mpq_redis_ask(redis, MPQ_SCRIPT_PUSH, false, &reply, err) < 0)
+    if (mpq_redis_conn_ensure(&redis->calls, &redis->config, redis->where, err) < 0)
+        return -1;
+    deadline_ms = deadline_ms ? deadline_ms : mpq_redis_deadline(redis);
+    if (mpq_redis_script_call(&redis->calls, MPQ_SCRIPT_PUSH, &redis->cmd, deadline_ms, &reply, err) < 0)
         return -1;
     bool added = mpq_redis_is_status(reply, "OK"), known = added || mpq_redis_is_status(reply, "DUP");
     freeReplyObject(reply);
@@ -368,6 +375,7 @@ int mpq_redis_push(mpq_broker *broker, const mpq_push *push, mpq_error *err)
     mpq_redis_gate *gate = gate_for(redis, push);
     if (!gate)
         return mpq_error_set_memory(err);
-    int rc = may_pass(gate, push) ? pass(redis, gate, push, err) : 1;
-    return rc > 0 ? ask_script(redis, gate, push, err) : rc;
+    uint64_t deadline_ms = 0;
+    int rc = may_pass(gate, push) ? pass(redis, gate, push, &deadline_ms, err) : 1;
+    return rc > 0 ? ask_script(redis, gate, push, deadline_ms, err) : rc;
 }

@@ -270,6 +270,23 @@ TEST(lost_requests_and_lost_answers_are_repeated)
     check_jobs(last);
 }
 
+TEST(a_slow_server_gets_the_time_of_one_push_not_of_two)
+{
+    NEED_SERVER(NULL);
+    config.read_timeout_ms = 600;
+    mpq_broker *p = handle_through_proxy(), *direct = handle();
+    uint32_t last = push_some(p);
+    CHECK(push(direct, ++last) == 0); /* takes the gate away */
+    CHECK(proxy_delay(&between, 500));
+    uint64_t begin_ms = mpq_clock_monotonic_ms();
+    CHECK(push(p, ++last) == -1);
+    CHECK_INT(error.kind, MPQ_ERROR_TIMEOUT);
+    CHECK(mpq_clock_monotonic_ms() - begin_ms < 900);
+    CHECK(push(direct, last) == 0);
+    proxy_stop(&between);
+    check_jobs(last);
+}
+
 /* -- refusals --------------------------------------------------------------------------------------------------- */
 
 TEST(a_gate_that_is_gone_is_opened_again)
