@@ -23,6 +23,8 @@
  * A gate and the record that names it live and end together: as long as the gate is there, its record does not expire.
  * Both are renewed by going to the script again, at the latest when so many sequences are in the gate, or so much time
  * has passed, that it matters; and removed by the script of another producer once they are too old to be of use.
+ *
+ * LMOVE alone would move a sequence into the queue. So a connection has to prove that it obeys MULTI and EXEC first.
  */
 #include "broker_redis.h"
 
@@ -245,15 +247,41 @@ static mpq_slice usual_answer(mpq_redis_gate *gate, mpq_slice request)
     return mpq_buf_slice(out);
 }
 
+/* An empty transaction. */
+static int try_transaction(mpq_redis *redis, uint64_t deadline_ms, enum answer *out, mpq_error *err)
+{
+    static const char request[] = "*1\r\n$5\r\nMULTI\r\n*1\r\n$4\r\nEXEC\r\n";
+    mpq_redis_conn *conn = &redis->calls;
+    redisReply *replies[2] = {NULL, NULL};
+    int rc = mpq_redis_conn_write(conn, "push", mpq_slice_of(request, sizeof request - 1), deadline_ms, err);
+    for (size_t i = 0; i < 2 && rc == 0; i++)
+        rc = mpq_redis_conn_read(conn, "push", deadline_ms, &replies[i], err);
+    if (rc == 0) {
+        bool begun = mpq_redis_is_status(replies[0], "OK");
+        conn->transacts = begun && replies[1]->type == REDIS_REPLY_ARRAY && replies[1]->elements == 0;
+        *out = conn->transacts ? MOVED : judge(replies[begun ? 1 : 0], 0, mpq_slice_of("", 0));
+        if (begun && !conn->transacts) /* perhaps it has not ended */
+            mpq_redis_conn_close(conn);
+    }
+    for (size_t i = 0; i < 2; i++)
+        if (replies[i])
+            freeReplyObject(replies[i]);
+    return rc;
+}
+
 static int send_through(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push, uint64_t deadline_ms,
                         enum answer *answer, mpq_error *err)
 {
+    *answer = MOVED;
+    if (!redis->calls.transacts && try_transaction(redis, deadline_ms, answer, err) < 0)
+        return -1;
+    if (*answer != MOVED)
+        return *answer == SENSELESS ? mpq_redis_unexpected(&redis->calls, "push", err) : 0;
     write_request(redis, gate, push);
     mpq_slice request = redis->cmd.buf.failed ? mpq_slice_of(NULL, 0) : mpq_buf_slice(&redis->cmd.buf);
     if (mpq_redis_conn_write(&redis->calls, "push", request, deadline_ms, err) < 0)
         return -1;
     MPQ_CRASH_POINT("store.push.sent");
-    *answer = MOVED;
     int rc = mpq_redis_conn_expect(&redis->calls, "push", deadline_ms, usual_answer(gate, request), err);
     if (rc > 0)
         rc = read_answers(redis, push->items[0].envelope, deadline_ms, answer, err);

@@ -428,6 +428,7 @@ int mpq_redis_conn_open(mpq_redis_conn *conn, const mpq_broker_config *config, c
     mpq_redis_conn_close(conn);
     conn->where = where;
     conn->recv_ms = 0;
+    conn->transacts = false;
     uint64_t deadline_ms = mpq_clock_monotonic_ms() + config->connect_timeout_ms;
     if (dial(conn, config, err) < 0)
         return -1;

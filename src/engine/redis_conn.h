@@ -47,6 +47,7 @@ typedef struct mpq_redis_conn {
     uint64_t answer_bytes; /* received of the answer that is not complete yet */
     uint64_t heard_at_ms;  /* when something was last received */
     uint32_t recv_ms;      /* a blocking recv returns after this time; 0 = it would not */
+    bool transacts;        /* MULTI and EXEC were obeyed */
     /* hiredis makes room for as many elements as an array's header announces; ours refuses what can't be. */
     redisReplyObjectFunctions functions;
     void *(*create_array)(const redisReadTask *task, mpq_redis_element_count count);

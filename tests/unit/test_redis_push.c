@@ -412,6 +412,18 @@ TEST(who_may_not_use_a_gate_pushes_all_the_same)
     check_jobs(last);
 }
 
+/* LMOVE alone would move what is no job. */
+TEST(who_may_use_lmove_only_adds_no_garbage)
+{
+    NEED_SERVER(NULL);
+    config.user = strdup("some");
+    config.password = strdup("secret");
+    freeReplyObject(redis_command(&server, "ACL SETUSER some on >secret ~* &* +@all -multi -rpushx"));
+    push_some(handle());
+    CHECK_INT(waiting(), 5);
+    check_jobs(5);
+}
+
 /* From one push to the next. */
 TEST(a_right_that_is_taken_away_meanwhile_loses_nothing)
 {
