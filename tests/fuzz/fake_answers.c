@@ -269,11 +269,16 @@ static void remember_passing(const fake_request *asked)
     memcpy(state.passing, envelope.data, state.passing_len);
 }
 
-/* What a push that has passed its gate is answered. */
+/* What a push that has passed its gate is answered, or a transaction with nothing in it. */
 static void say_passed(mpq_buf *said)
 {
+    if (state.passing_len == 0) {
+        say(said, "*0\r\n");
+        return;
+    }
     mpq_buf_printf(said, "*2\r\n:%u\r\n", ++state.gate + 1);
     say_bulk(said, mpq_slice_of(state.passing, state.passing_len));
+    state.passing_len = 0;
 }
 
 static void answer_load(mpq_buf *said, const fake_request *asked)
