@@ -6,7 +6,7 @@
 --       kind, chunk, place, id, delay, envelope of each single; chunk, place, places, left of each split;
 --       chunk, places, done of each trim
 -- Answers LOST, STALE, SKIPPED, or {refused, earliest due time or -1 (0 = not looked up), now, ready, reserved}, times in
--- microseconds. The jobs that were reserved are the chunk behind those of claims and splits. No envelope of theirs passes
+-- microseconds, and a 1 more when BLMOVE had delivered a job before that nobody has claimed. The jobs that were reserved are the chunk behind those of claims and splits. No envelope of theirs passes
 -- through here: making each a string of Lua would cost more than all the rest.
 local call, sub = redis.call, string.sub
 local run, stage, ready, delayed, nodes, failed, stats, held = unpack(KEYS)
@@ -253,4 +253,8 @@ if left == 0 then
     local earliest = call('ZRANGE', delayed, 0, 0, 'WITHSCORES')
     due = earliest[2] and math.floor(tonumber(earliest[2]) * 1000 + 0.5) or -1
 end
-return {refused, due, time[1] * 1000000 + time[2], left, reserved}
+local reply = {refused, due, time[1] * 1000000 + time[2], left, reserved}
+if want > 0 and call('EXISTS', stage) == 1 then
+    reply[6] = 1
+end
+return reply

@@ -73,8 +73,9 @@ typedef struct mpq_redis_consumer {
     mpq_redis_conn wait;
     mpq_redis_conn news;
     bool armed;
-    bool blocked; /* a BLMOVE is under way */
-    bool nudged;  /* woken by our own PING */
+    bool blocked;          /* a BLMOVE is under way */
+    bool delivered_before; /* of the last answer: BLMOVE had delivered a job before what it brought was reserved */
+    bool nudged;           /* woken by our own PING */
     uint64_t blocked_at_ms;
     mpq_buf claims;              /* ids given out by wait_collect, to be claimed by what is sent next */
     mpq_buf unstaged;            /* ids (length, bytes) that came too late or are no jobs: they go back */
@@ -131,7 +132,9 @@ int mpq_redis_read_news(mpq_redis *redis, mpq_error *err);
 int mpq_redis_claim(mpq_redis *redis, mpq_error *err);
 /* Sends BLMOVE. */
 int mpq_redis_block(mpq_redis *redis, mpq_error *err);
-/* What BLMOVE has delivered by now was ready before what this answer brings, and goes ahead of it. */
+/* What BLMOVE had delivered was ready before what this answer brings, and goes ahead of it. The server may write the
+ * two in any order, so this waits; what is delivered and not claimed is always what the BLMOVE under way has brought.
+ */
 int mpq_redis_put_delivered_first(mpq_redis *redis, mpq_batch *out, mpq_error *err);
 bool mpq_redis_has_news(const mpq_redis_consumer *consumer);
 /* broker_redis_hold.c */

@@ -273,7 +273,7 @@ static int accept_jobs(mpq_redis *redis, const mpq_redis_flight *flight, size_t 
     return out->bytes.failed ? mpq_error_set_memory(err) : 0;
 }
 
-/* {refused, earliest due time, now, ready, reserved} */
+/* {refused, earliest due time, now, ready, reserved, and perhaps 1: a job was delivered before} */
 static int accept_answer(mpq_redis *redis, const mpq_redis_flight *flight, mpq_batch *out, int64_t *due_at_us,
                          mpq_error *err)
 {
@@ -291,7 +291,7 @@ static int accept_answer(mpq_redis *redis, const mpq_redis_flight *flight, mpq_b
         return mpq_redis_stale(redis, err);
     if (mpq_redis_is_status(reply, "SKIPPED"))
         return mpq_error_set(err, MPQ_ERROR_CONNECT, "%s: exchange: the server refused the one before", redis->where);
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != HEAD)
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < HEAD || reply->elements > HEAD + 1)
         return mpq_redis_unexpected(&consumer->work, "exchange", err);
     for (size_t i = 0; i < HEAD; i++) {
         head[i] = reply->element[i]->type == REDIS_REPLY_INTEGER ? reply->element[i]->integer : -1;
@@ -302,6 +302,10 @@ static int accept_answer(mpq_redis *redis, const mpq_redis_flight *flight, mpq_b
     out->ready = (uint64_t)head[READY];
     out->next_due_us = head[DUE] < 0 ? -1 : head[DUE] > head[NOW] ? head[DUE] - head[NOW] : 0;
     *due_at_us = head[DUE] > 0 ? head[DUE] : -1;
+    consumer->delivered_before = reply->elements > HEAD;
+    if (consumer->delivered_before &&
+        (reply->element[HEAD]->type != REDIS_REPLY_INTEGER || reply->element[HEAD]->integer != 1))
+        return mpq_redis_unexpected(&consumer->work, "exchange", err);
     return flight->chunk ? accept_jobs(redis, flight, (size_t)head[RESERVED], out, err) : 0;
 }
 
@@ -372,7 +376,7 @@ static int receive(mpq_redis *redis, mpq_batch *out, mpq_error *err)
     int rc = land_claims(redis, err);
     if (rc == 0)
         rc = land(redis, out, err);
-    if (rc == 0)
+    if (rc == 0 && consumer->delivered_before && !out->lost)
         rc = mpq_redis_put_delivered_first(redis, out, err);
     if (rc != 0)
         return rc;

@@ -173,11 +173,21 @@ int mpq_redis_wait_arm(mpq_broker *broker, mpq_error *err)
     return rc;
 }
 
+/* An exchange under way may have taken jobs before the server has seen our BLMOVE, or after that was served: its answer
+ * tells, and until then what BLMOVE delivers is left where it is. */
+static bool is_reserving(const mpq_redis_consumer *consumer)
+{
+    for (size_t i = 0; i < consumer->flight_count; i++)
+        if (consumer->flights[(consumer->first_flight + i) % MPQ_REDIS_FLIGHTS].chunk)
+            return true;
+    return false;
+}
+
 int mpq_redis_wait_fds(mpq_broker *broker, int fds[2])
 {
     const mpq_redis_consumer *consumer = &((mpq_redis *)broker)->consumer;
     int count = 0;
-    if (consumer->wait.context)
+    if (consumer->wait.context && !is_reserving(consumer))
         fds[count++] = mpq_redis_conn_fd(&consumer->wait);
     if (consumer->news.context)
         fds[count++] = mpq_redis_conn_fd(&consumer->news);
@@ -221,13 +231,14 @@ static int accept_blocked(mpq_redis *redis, const redisReply *reply, mpq_batch *
     return accept_job(redis, mpq_redis_slice(reply), out, err);
 }
 
-static int collect_blocked(mpq_redis *redis, mpq_batch *out, mpq_error *err)
+/* A deadline of 0 does not wait for it. */
+static int collect_blocked(mpq_redis *redis, uint64_t deadline_ms, mpq_batch *out, mpq_error *err)
 {
     mpq_redis_consumer *consumer = &redis->consumer;
     redisReply *reply;
     if (!consumer->wait.context)
         return 1;
-    int rc = mpq_redis_conn_read(&consumer->wait, "wait", 0, &reply, err);
+    int rc = mpq_redis_conn_read(&consumer->wait, "wait", deadline_ms, &reply, err);
     if (rc != 0)
         return rc;
     rc = accept_blocked(redis, reply, out, err);
@@ -238,10 +249,10 @@ static int collect_blocked(mpq_redis *redis, mpq_batch *out, mpq_error *err)
 int mpq_redis_put_delivered_first(mpq_redis *redis, mpq_batch *out, mpq_error *err)
 {
     mpq_batch delivered;
-    if (!redis->consumer.blocked || out->count == 0)
+    if (!redis->consumer.blocked)
         return 0;
     mpq_batch_init(&delivered);
-    int rc = collect_blocked(redis, &delivered, err);
+    int rc = collect_blocked(redis, mpq_redis_deadline(redis), &delivered, err);
     if (delivered.count > 0)
         mpq_batch_prepend(out, mpq_batch_envelope(&delivered, 0));
     mpq_batch_fini(&delivered);
@@ -253,7 +264,7 @@ static int collect(mpq_redis *redis, mpq_batch *out, mpq_error *err)
     mpq_redis_consumer *consumer = &redis->consumer;
     if (mpq_redis_read_news(redis, err) < 0)
         return -1;
-    int rc = collect_blocked(redis, out, err);
+    int rc = is_reserving(consumer) ? 1 : collect_blocked(redis, 0, out, err);
     if (rc < 0)
         return -1;
     bool news = consumer->armed && (consumer->nudged || mpq_redis_has_news(consumer));

@@ -54,9 +54,9 @@ size_t mpq_group_end_others(void)
     size_t found = getpgrp() == self ? kill_others(self, 0) : 0, left = found;
     while (left > 0 && mpq_clock_monotonic_ms() < until_ms) {
         pause_a_little();
-        while (waitpid(-self, NULL, WNOHANG) > 0)
-            continue;
         left = kill_others(self, 0);
+        while (waitpid(-self, NULL, WNOHANG) > 0) /* last, so that none that has died meanwhile stays */
+            continue;
     }
     return found;
 }

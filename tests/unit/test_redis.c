@@ -265,6 +265,26 @@ TEST(a_delivered_job_comes_before_those_of_a_later_exchange)
     CHECK_INT(held, 3);
 }
 
+TEST(a_job_reserved_before_one_that_is_delivered_comes_first)
+{
+    NEED_SERVER(NULL);
+    mpq_broker *p = handle(), *a = consumer("a:1", LEASE_MS);
+    CHECK(push(p, 1) == 0);
+    CHECK(send_wanting(a, 5) == 0); /* and its answer is slow */
+    usleep(50000);
+    CHECK(a->ops->wait_arm(a, &error) == 0);
+    usleep(50000);
+    CHECK(push(p, 2) == 0);
+    usleep(50000);
+    CHECK_INT(a->ops->wait_collect(a, &batch, &error), 1);
+    CHECK_INT(receive(a), 0);
+    CHECK_INT(batch.count, 1);
+    CHECK_INT(number_at(0), 1);
+    CHECK_INT(collect(a, 2000), 0);
+    CHECK_INT(batch.count, 1);
+    CHECK_INT(number_at(0), 2);
+}
+
 TEST(a_job_that_came_while_the_node_was_frozen_is_not_given_out)
 {
     NEED_SERVER(NULL);

@@ -97,7 +97,7 @@ TEST(numbers_that_make_no_sense_are_refused)
         "*5\r\n:0\r\n:-1\r\n:1800000000000\r\n:-1\r\n:0\r\n*0\r\n",
         "*5\r\n:0\r\n:-1\r\n:1800000000000\r\n:0\r\n:-1\r\n*0\r\n",
         "*5\r\n:0\r\n:-1\r\n:1800000000000\r\n:0\r\n:0\r\n:0\r\n",
-        "*6\r\n:0\r\n:-1\r\n:1800000000000\r\n:0\r\n:0\r\n:0\r\n*0\r\n",
+        "*7\r\n:0\r\n:-1\r\n:1800000000000\r\n:0\r\n:0\r\n:1\r\n:1\r\n*0\r\n",
     };
     mpq_broker *a = consumer("a:1", LEASE_MS);
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
