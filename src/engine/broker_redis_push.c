@@ -260,6 +260,8 @@ static int try_transaction(mpq_redis *redis, uint64_t deadline_ms, enum answer *
         bool begun = mpq_redis_is_status(replies[0], "OK");
         conn->transacts = begun && replies[1]->type == REDIS_REPLY_ARRAY && replies[1]->elements == 0;
         *out = conn->transacts ? MOVED : judge(replies[begun ? 1 : 0], 0, mpq_slice_of("", 0));
+        if (*out == MOVED && !conn->transacts)
+            *out = SENSELESS;
         if (begun && !conn->transacts) /* perhaps it has not ended */
             mpq_redis_conn_close(conn);
     }
