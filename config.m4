@@ -47,7 +47,8 @@ if test "$PHP_MPQUEUE" != "no"; then
   dnl What a process that only pushes jobs needs.
   mpqueue_engine="\
     src/engine/broker.c src/engine/broker_memory.c src/engine/broker_redis.c src/engine/broker_redis_admin.c \
-    src/engine/broker_redis_consume.c src/engine/broker_redis_hold.c src/engine/broker_redis_lease.c src/engine/broker_redis_push.c src/engine/broker_redis_wait.c \
+    src/engine/broker_redis_consume.c src/engine/broker_redis_gate.c src/engine/broker_redis_hold.c \
+    src/engine/broker_redis_lease.c src/engine/broker_redis_push.c src/engine/broker_redis_wait.c \
     src/engine/broker_sqlite.c src/engine/broker_sqlite_admin.c src/engine/broker_sqlite_exchange.c \
     src/engine/broker_sqlite_owner.c src/engine/buf.c src/engine/clock.c src/engine/codec.c src/engine/config.c \
     src/engine/config_dsn.c src/engine/error.c src/engine/fork_mark.c src/engine/job.c src/engine/memory_store.c src/engine/producer.c \

@@ -1,5 +1,5 @@
 -- Adds one push, once for a given producer and sequence, and opens a gate for the pushes that follow: see
--- src/engine/broker_redis_push.c.
+-- src/engine/broker_redis_gate.c.
 -- KEYS: seq, ready, delayed, stats, gates, gate to open
 -- ARGV: sequence (20 digits), seconds that the record is kept, wake channel, name of the gate to open ('' = none),
 --       number of ready envelopes, number of all, ready envelopes..., then delay and envelope of each delayed one

@@ -15,7 +15,7 @@
  *   p:{q}:stats            hash: pushed (without what has passed the gates), done, failed, retried
  *   p:{q}:seq:<producer>   the last accepted sequence as the script knows it, in 20 digits; then the name of the gate.
  * Without a gate it expires
- *   p:{q}:seq:<producer>:<gate>  list, the sequences accepted since: see broker_redis_push.c
+ *   p:{q}:seq:<producer>:<gate>  list, the sequences accepted since: see broker_redis_gate.c
  *   p:{q}:seq:gates        sorted set, <producer>:<gate> by the second when it was opened
  *   p:{q}:wake             channel: a new earliest due time
  *
@@ -34,7 +34,10 @@ enum {
     MPQ_REDIS_EXCHANGES = 2, /* the caller's */
     MPQ_REDIS_FLIGHTS = 4,   /* and our own claims */
     MPQ_REDIS_GATES = 8,     /* kept by a handle */
-    MPQ_REDIS_GATE_NAME_BYTES = 17
+    MPQ_REDIS_GATE_NAME_BYTES = 17,
+    MPQ_REDIS_GATE_AGE_MAX_S =
+        900, /* with its gate a record lives so much longer: it may be as much older than the last push */
+    MPQ_REDIS_SEQUENCE_DIGITS = 20
 };
 
 /* An exchange under way. */
@@ -83,7 +86,7 @@ typedef struct mpq_redis_consumer {
     int64_t announced_due_at_us; /* the earliest heard of since; -1 = none */
 } mpq_redis_consumer;
 
-/* How one producer pushes to one queue, see broker_redis_push.c. */
+/* How one producer pushes to one queue, see broker_redis_gate.c. */
 typedef struct mpq_redis_gate {
     char *queue; /* owned; NULL = not in use */
     char *keys;  /* owned: prefix of the queue's keys */
@@ -171,7 +174,24 @@ void mpq_redis_cmd_single(mpq_redis_cmd *cmd, const char *kind, uint64_t chunk, 
 
 /* broker_redis_push.c */
 int mpq_redis_push(mpq_broker *broker, const mpq_push *push, mpq_error *err);
+
+/* broker_redis_gate.c */
 void mpq_redis_gates_fini(mpq_redis *redis);
+/* NULL when out of memory. */
+mpq_redis_gate *mpq_redis_gate_for(mpq_redis *redis, const mpq_push *push);
+bool mpq_redis_gate_may_pass(const mpq_redis_gate *gate, const mpq_push *push);
+/* 0 = pushed, 1 = the script has to decide, by `*deadline_ms` if that is set. */
+int mpq_redis_gate_pass(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push, uint64_t *deadline_ms,
+                        mpq_error *err);
+/* Each script that is sent asks for another gate, also when it is sent for the second time; or for none. */
+void mpq_redis_gate_name(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push);
+/* The next push goes to the script. */
+void mpq_redis_gate_close(mpq_redis_gate *gate);
+/* The script has opened the gate that it was asked for. */
+void mpq_redis_gate_open(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push, uint64_t asked_at_ms);
+/* As text these sort like the numbers. */
+const char *mpq_redis_write_sequence(uint64_t sequence, char out[MPQ_REDIS_SEQUENCE_DIGITS]);
+
 /* broker_redis_admin.c */
 int mpq_redis_counts(mpq_broker *broker, const char *queue, mpq_counts *out, mpq_error *err);
 int mpq_redis_failed(mpq_broker *broker, const char *queue, mpq_failed_fn fn, void *arg, mpq_error *err);

@@ -1,5 +1,5 @@
 /*
- * Pushing through gates (src/engine/broker_redis_push.c): one producer pushes jobs in order, through the gate that is
+ * Pushing through gates (src/engine/broker_redis_gate.c): one producer pushes jobs in order, through the gate that is
  * open or by the script. A connection may be given up at any moment; what was sent on it is carried out at any later
  * moment, or never. Then the producer repeats the push on another connection, by the script, or gives it up for good.
  *

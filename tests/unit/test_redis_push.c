@@ -1,4 +1,4 @@
-/* Pushing to Redis through gates: see broker_redis_push.c. However requests are delayed, lost or refused, each
+/* Pushing to Redis through gates: see broker_redis_gate.c. However requests are delayed, lost or refused, each
  * sequence is in the queue once. */
 #include "proxy.h"
 #include "redis_fixture.h"
