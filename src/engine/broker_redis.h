@@ -98,7 +98,7 @@ typedef struct mpq_redis_gate {
     char name[MPQ_REDIS_GATE_NAME_BYTES];
     mpq_buf key;
     mpq_buf head; /* of a request, before the sequence */
-    mpq_buf tail; /* behind the envelope */
+    mpq_buf tail; /* behind the first envelope */
     mpq_buf answer;
 } mpq_redis_gate;
 
@@ -112,6 +112,7 @@ typedef struct mpq_redis {
     size_t next_gate;   /* that gives way to a new one */
     uint64_t gate_name; /* of the last one that was asked for; 0 = none yet */
     bool gates_refused; /* the server does not let us */
+    bool many_refused;  /* nor many jobs at once */
     mpq_redis_consumer consumer;
 } mpq_redis;
 
@@ -179,7 +180,7 @@ int mpq_redis_push(mpq_broker *broker, const mpq_push *push, mpq_error *err);
 void mpq_redis_gates_fini(mpq_redis *redis);
 /* NULL when out of memory. */
 mpq_redis_gate *mpq_redis_gate_for(mpq_redis *redis, const mpq_push *push);
-bool mpq_redis_gate_may_pass(const mpq_redis_gate *gate, const mpq_push *push);
+bool mpq_redis_gate_may_pass(const mpq_redis *redis, const mpq_redis_gate *gate, const mpq_push *push);
 /* 0 = pushed, 1 = the script has to decide, by `*deadline_ms` if that is set. */
 int mpq_redis_gate_pass(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push, uint64_t *deadline_ms,
                         mpq_error *err);

@@ -8,6 +8,14 @@
  *   LMOVE <gate> <ready> RIGHT RIGHT         nothing, if there is no such gate
  *   EXEC
  *
+ * Of many jobs the first one passes like that, and in the same transaction the others follow it:
+ *
+ *   RPUSHX <ready> <envelope>...
+ *   HINCRBY <stats> pushed <their number>
+ *
+ * These would do something without the gate, too. So the transaction is bound to the gate: WATCH is answered before it
+ * is sent, and if the gate was removed since, the server drops the transaction.
+ *
  * So the gate is a list of the sequences accepted since, and the last one in it is known to be in the queue if no
  * envelope follows it (one is left behind if the queue's key is no list).
  *
@@ -37,7 +45,8 @@ enum {
     GATE_PUSHES_MAX = 64,
     PUSHES_BEFORE_GATE = 2,       /* who pushes one job in a while needs none */
     ENVELOPE_MIN_BYTES = 21,      /* shorter, push.lua would take it for a sequence */
-    ENVELOPE_MAX_BYTES = 4 << 10, /* it comes back in the answer */
+    ENVELOPE_MAX_BYTES = 4 << 10, /* the first one comes back in the answer; so much for each job of the push */
+    MANY_JOBS = 128,              /* from here on the script costs more than the round trip for WATCH */
     SEQUENCE_ARG_BYTES = 27,      /* "$20", the digits, and the ends of both lines */
     AT_ONCE_MS = 100,             /* what fails faster was dead before */
     TRUSTED_FOR_MS = 1000         /* a connection that has answered so lately is not looked at before */
@@ -87,16 +96,21 @@ mpq_redis_gate *mpq_redis_gate_for(mpq_redis *redis, const mpq_push *push)
     return NULL;
 }
 
-static bool fits_gate(const mpq_push *push)
+static bool fits_gate(const mpq_redis *redis, const mpq_push *push)
 {
-    const mpq_push_item *item = &push->items[0];
-    return push->count == 1 && item->delay_ms == 0 && item->envelope.len >= ENVELOPE_MIN_BYTES &&
-           item->envelope.len <= ENVELOPE_MAX_BYTES;
+    size_t len = push->items[0].envelope.len;
+    bool one = push->count == 1, many = push->count >= MANY_JOBS && !redis->many_refused;
+    if (redis->gates_refused || (!one && !many))
+        return false;
+    for (size_t i = 0; i < push->count; i++)
+        if (push->items[i].delay_ms != 0)
+            return false;
+    return len >= ENVELOPE_MIN_BYTES && len <= ENVELOPE_MAX_BYTES * push->count;
 }
 
-bool mpq_redis_gate_may_pass(const mpq_redis_gate *gate, const mpq_push *push)
+bool mpq_redis_gate_may_pass(const mpq_redis *redis, const mpq_redis_gate *gate, const mpq_push *push)
 {
-    return gate->open && gate->pushes < GATE_PUSHES_MAX && push->sequence > gate->sequence && fits_gate(push) &&
+    return gate->open && gate->pushes < GATE_PUSHES_MAX && push->sequence > gate->sequence && fits_gate(redis, push) &&
            mpq_clock_monotonic_ms() - gate->opened_at_ms < (uint64_t)MPQ_REDIS_GATE_AGE_MAX_S * 1000;
 }
 
@@ -110,7 +124,7 @@ static uint64_t next_name(mpq_redis *redis)
 
 void mpq_redis_gate_name(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push)
 {
-    bool wanted = !redis->gates_refused && fits_gate(push) && (gate->open || gate->pushes >= PUSHES_BEFORE_GATE);
+    bool wanted = fits_gate(redis, push) && (gate->open || gate->pushes >= PUSHES_BEFORE_GATE);
     uint64_t name = wanted ? next_name(redis) : 0;
     gate->name[0] = '\0';
     if (name != 0)
@@ -146,9 +160,6 @@ static void prepare_gate(mpq_redis *redis, mpq_redis_gate *gate)
     mpq_redis_cmd_str(cmd, "RIGHT");
     mpq_redis_cmd_str(cmd, "RIGHT");
     append_cmd(&gate->tail, cmd);
-    mpq_redis_cmd_begin(cmd);
-    mpq_redis_cmd_str(cmd, "EXEC");
-    append_cmd(&gate->tail, cmd);
 }
 
 void mpq_redis_gate_open(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push, uint64_t asked_at_ms)
@@ -161,6 +172,9 @@ void mpq_redis_gate_open(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push 
 }
 
 /* -- through a gate ------------------------------------------------------------------------------------------- */
+
+#define EXEC "*1\r\n$4\r\nEXEC\r\n"
+static const char exec[] = EXEC;
 
 const char *mpq_redis_write_sequence(uint64_t sequence, char out[MPQ_REDIS_SEQUENCE_DIGITS])
 {
@@ -178,6 +192,21 @@ static void append_number(mpq_buf *out, uint32_t number)
     mpq_buf_append(out, at, (size_t)(text + sizeof text - at));
 }
 
+/* All but the first. The command, not RPUSH: who may not use it is stopped at the gate. */
+static void write_followers(mpq_redis_cmd *cmd, const mpq_redis_gate *gate, const mpq_push *push)
+{
+    mpq_redis_cmd_then(cmd, push->count + 1);
+    mpq_redis_cmd_str(cmd, "RPUSHX");
+    mpq_redis_cmd_key(cmd, gate->keys, "ready", NULL);
+    for (size_t i = 1; i < push->count; i++)
+        mpq_redis_cmd_bytes(cmd, push->items[i].envelope.data, push->items[i].envelope.len);
+    mpq_redis_cmd_then(cmd, 4);
+    mpq_redis_cmd_str(cmd, "HINCRBY");
+    mpq_redis_cmd_key(cmd, gate->keys, "stats", NULL);
+    mpq_redis_cmd_str(cmd, "pushed");
+    mpq_redis_cmd_u64(cmd, push->count - 1); /* the gate counts the first */
+}
+
 static void write_request(mpq_redis *redis, const mpq_redis_gate *gate, const mpq_push *push)
 {
     mpq_redis_cmd *cmd = &redis->cmd;
@@ -188,42 +217,52 @@ static void write_request(mpq_redis *redis, const mpq_redis_gate *gate, const mp
     mpq_redis_cmd_bytes(cmd, mpq_redis_write_sequence(push->sequence, text), MPQ_REDIS_SEQUENCE_DIGITS);
     mpq_redis_cmd_bytes(cmd, envelope.data, envelope.len);
     mpq_buf_append_slice(&cmd->buf, mpq_buf_slice(&gate->tail));
+    if (push->count > 1)
+        write_followers(cmd, gate, push);
+    mpq_buf_append(&cmd->buf, exec, sizeof exec - 1);
 }
 
 enum answer { MOVED, UNDECIDED, REFUSED, SENSELESS };
 
-/* [length of the gate, the job moved]; both tell when there was no gate. */
-static enum answer judge_outcome(const redisReply *reply, mpq_slice envelope)
+/* [length of the gate, the job moved], of many also [length of the queue, number of jobs ever pushed]; none of it if
+ * the gate was removed after WATCH. The second tells when there was no gate. */
+static enum answer judge_outcome(const redisReply *reply, const mpq_push *push)
 {
-    if (reply->type == REDIS_REPLY_ERROR)
+    mpq_slice envelope = push->items[0].envelope;
+    if (reply->type == REDIS_REPLY_ERROR || reply->type == REDIS_REPLY_NIL)
         return UNDECIDED;
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2)
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != (push->count > 1 ? 4 : 2))
         return SENSELESS;
     mpq_slice moved = mpq_redis_slice(reply->element[1]);
-    bool same = moved.len == envelope.len && memcmp(moved.data, envelope.data, moved.len) == 0;
-    return same ? MOVED : UNDECIDED;
+    if (moved.len != envelope.len || memcmp(moved.data, envelope.data, moved.len) != 0)
+        return UNDECIDED;
+    return push->count == 1 || reply->element[2]->type == REDIS_REPLY_INTEGER ? MOVED : SENSELESS;
 }
 
-/* Of the four commands. What forbids one of them forbids it next time, too. */
-static enum answer judge(const redisReply *reply, size_t which, mpq_slice envelope)
+static enum answer judge_error(const redisReply *reply)
 {
-    if (which == 3)
-        return judge_outcome(reply, envelope);
+    return mpq_redis_is_error(reply, "NOPERM") || mpq_redis_is_error(reply, "ERR") ? REFUSED : UNDECIDED;
+}
+
+/* Of a command that is not carried out at once. What forbids one of them forbids it next time, too. */
+static enum answer judge(const redisReply *reply, const char *usual)
+{
     if (reply->type == REDIS_REPLY_ERROR)
-        return mpq_redis_is_error(reply, "NOPERM") || mpq_redis_is_error(reply, "ERR") ? REFUSED : UNDECIDED;
-    return mpq_redis_is_status(reply, which == 0 ? "OK" : "QUEUED") ? MOVED : SENSELESS;
+        return judge_error(reply);
+    return mpq_redis_is_status(reply, usual) ? MOVED : SENSELESS;
 }
 
-/* All four answers are read, whatever they are. -1: no connection any more. */
-static int read_answers(mpq_redis *redis, mpq_slice envelope, uint64_t deadline_ms, enum answer *out, mpq_error *err)
+/* All answers are read, whatever they are. -1: no connection any more. */
+static int read_answers(mpq_redis *redis, const mpq_push *push, uint64_t deadline_ms, enum answer *out, mpq_error *err)
 {
+    size_t last = push->count > 1 ? 5 : 3;
     *out = MOVED;
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i <= last; i++) {
         redisReply *reply;
         if (mpq_redis_conn_read(&redis->calls, "push", deadline_ms, &reply, err) < 0)
             return -1;
         if (*out == MOVED) /* behind a refusal nothing is certain */
-            *out = judge(reply, i, envelope);
+            *out = i == last ? judge_outcome(reply, push) : judge(reply, i == 0 ? "OK" : "QUEUED");
         freeReplyObject(reply);
     }
     return 0;
@@ -239,14 +278,14 @@ static mpq_slice usual_answer(mpq_redis_gate *gate, mpq_slice request)
     mpq_buf_append(out, head, sizeof head - 1);
     append_number(out, gate->pushes + 3); /* with the first sequence, this one and the envelope */
     mpq_buf_append(out, "\r\n", 2);
-    mpq_buf_append(out, request.data + start, request.len - start - gate->tail.len);
+    mpq_buf_append(out, request.data + start, request.len - start - gate->tail.len - (sizeof exec - 1));
     return mpq_buf_slice(out);
 }
 
 /* An empty transaction. */
 static int try_transaction(mpq_redis *redis, uint64_t deadline_ms, enum answer *out, mpq_error *err)
 {
-    static const char request[] = "*1\r\n$5\r\nMULTI\r\n*1\r\n$4\r\nEXEC\r\n";
+    static const char request[] = "*1\r\n$5\r\nMULTI\r\n" EXEC;
     mpq_redis_conn *conn = &redis->calls;
     redisReply *replies[2] = {NULL, NULL};
     int rc = mpq_redis_conn_write(conn, "push", mpq_slice_of(request, sizeof request - 1), deadline_ms, err);
@@ -255,7 +294,7 @@ static int try_transaction(mpq_redis *redis, uint64_t deadline_ms, enum answer *
     if (rc == 0) {
         bool begun = mpq_redis_is_status(replies[0], "OK");
         conn->transacts = begun && replies[1]->type == REDIS_REPLY_ARRAY && replies[1]->elements == 0;
-        *out = conn->transacts ? MOVED : judge(replies[begun ? 1 : 0], 0, mpq_slice_of("", 0));
+        *out = conn->transacts ? MOVED : judge(replies[begun ? 1 : 0], "OK");
         if (*out == MOVED && !conn->transacts)
             *out = SENSELESS;
         if (begun && !conn->transacts) /* perhaps it has not ended */
@@ -267,25 +306,78 @@ static int try_transaction(mpq_redis *redis, uint64_t deadline_ms, enum answer *
     return rc;
 }
 
-static int send_through(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push, uint64_t deadline_ms,
-                        enum answer *answer, mpq_error *err)
+static int ask_watch(mpq_redis *redis, const mpq_redis_gate *gate, uint64_t deadline_ms, mpq_error *err)
+{
+    mpq_redis_cmd *cmd = &redis->cmd;
+    mpq_redis_cmd_begin(cmd);
+    mpq_redis_cmd_str(cmd, "WATCH");
+    mpq_redis_cmd_bytes(cmd, gate->key.data, gate->key.len);
+    mpq_redis_cmd_then(cmd, 2);
+    mpq_redis_cmd_str(cmd, "EXISTS");
+    mpq_redis_cmd_bytes(cmd, gate->key.data, gate->key.len);
+    return mpq_redis_conn_write(&redis->calls, "push", mpq_redis_cmd_end(cmd), deadline_ms, err);
+}
+
+/* MOVED: the gate is there, and if it is removed from now on, we are told. */
+static int read_watch(mpq_redis *redis, uint64_t deadline_ms, enum answer *out, mpq_error *err)
+{
+    *out = MOVED;
+    for (size_t i = 0; i < 2; i++) {
+        redisReply *reply;
+        if (mpq_redis_conn_read(&redis->calls, "push", deadline_ms, &reply, err) < 0)
+            return -1;
+        if (*out == MOVED && i == 0)
+            *out = judge(reply, "OK");
+        else if (*out == MOVED && reply->type == REDIS_REPLY_ERROR)
+            *out = judge_error(reply);
+        else if (*out == MOVED && reply->type != REDIS_REPLY_INTEGER)
+            *out = SENSELESS;
+        else if (*out == MOVED && reply->integer != 1)
+            *out = UNDECIDED;
+        freeReplyObject(reply);
+    }
+    return 0;
+}
+
+/* 0 with an answer of MOVED: redis->cmd is the request to be sent. */
+static int prepare_request(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push, uint64_t deadline_ms,
+                           enum answer *answer, mpq_error *err)
 {
     *answer = MOVED;
     if (!redis->calls.transacts && try_transaction(redis, deadline_ms, answer, err) < 0)
         return -1;
     if (*answer != MOVED)
-        return *answer == SENSELESS ? mpq_redis_unexpected(&redis->calls, "push", err) : 0;
-    write_request(redis, gate, push);
+        return 0;
+    if (push->count > 1 && ask_watch(redis, gate, deadline_ms, err) < 0)
+        return -1;
+    write_request(redis, gate, push); /* while the server answers */
+    if (push->count == 1)
+        return 0;
+    int rc = read_watch(redis, deadline_ms, answer, err);
+    MPQ_CRASH_POINT("store.push.watched");
+    return rc;
+}
+
+static int send_request(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push, uint64_t deadline_ms,
+                        enum answer *answer, mpq_error *err)
+{
     mpq_slice request = redis->cmd.buf.failed ? mpq_slice_of(NULL, 0) : mpq_buf_slice(&redis->cmd.buf);
     if (mpq_redis_conn_write(&redis->calls, "push", request, deadline_ms, err) < 0)
         return -1;
     MPQ_CRASH_POINT("store.push.sent");
+    if (push->count > 1)
+        return read_answers(redis, push, deadline_ms, answer, err);
     int rc = mpq_redis_conn_expect(&redis->calls, "push", deadline_ms, usual_answer(gate, request), err);
-    if (rc > 0)
-        rc = read_answers(redis, push->items[0].envelope, deadline_ms, answer, err);
-    if (rc < 0)
-        return -1;
-    return *answer == SENSELESS ? mpq_redis_unexpected(&redis->calls, "push", err) : 0;
+    return rc > 0 ? read_answers(redis, push, deadline_ms, answer, err) : rc;
+}
+
+static int send_through(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push, uint64_t deadline_ms,
+                        enum answer *answer, mpq_error *err)
+{
+    int rc = prepare_request(redis, gate, push, deadline_ms, answer, err);
+    if (rc == 0 && *answer == MOVED)
+        rc = send_request(redis, gate, push, deadline_ms, answer, err);
+    return rc == 0 && *answer == SENSELESS ? mpq_redis_unexpected(&redis->calls, "push", err) : rc;
 }
 
 int mpq_redis_gate_pass(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push, uint64_t *deadline_ms,
@@ -309,7 +401,8 @@ int mpq_redis_gate_pass(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *
             *err = why;
         return -1;
     }
-    redis->gates_refused = redis->gates_refused || answer == REFUSED;
+    if (answer == REFUSED)
+        *(push->count > 1 ? &redis->many_refused : &redis->gates_refused) = true;
     gate->open = answer == MOVED;
     gate->pushes++;
     gate->sequence = push->sequence;

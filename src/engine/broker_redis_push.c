@@ -92,6 +92,6 @@ int mpq_redis_push(mpq_broker *broker, const mpq_push *push, mpq_error *err)
     if (!gate)
         return mpq_error_set_memory(err);
     uint64_t deadline_ms = 0;
-    int rc = mpq_redis_gate_may_pass(gate, push) ? mpq_redis_gate_pass(redis, gate, push, &deadline_ms, err) : 1;
+    int rc = mpq_redis_gate_may_pass(redis, gate, push) ? mpq_redis_gate_pass(redis, gate, push, &deadline_ms, err) : 1;
     return rc > 0 ? ask_script(redis, gate, push, deadline_ms, err) : rc;
 }
