@@ -3,19 +3,39 @@
 -- KEYS: seq, ready, delayed, stats, gates, gate to open
 -- ARGV: sequence (20 digits), seconds that the record is kept, wake channel, name of the gate to open ('' = none),
 --       number of ready envelopes, number of all, ready envelopes..., then delay and envelope of each delayed one
-local call = redis.call
+local call, try = redis.call, redis.pcall
 
 -- Counts what has passed a gate, and removes it. `name` as in the set of gates: <producer>:<gate>
 local function close(name)
     local gate = string.sub(KEYS[5], 1, -6) .. name
-    local passed, last = call('LLEN', gate) - 1, call('LINDEX', gate, -1)
-    if last and #last > 20 then
+    local length, last = try('LLEN', gate), try('LINDEX', gate, -1)
+    call('DEL', gate)
+    try('ZREM', KEYS[5], name)
+    local passed = type(length) == 'number' and length - 1 or 0
+    if type(last) == 'string' and #last > 20 then
         passed = passed - 2
     end
-    call('DEL', gate)
-    call('ZREM', KEYS[5], name)
     if passed > 0 then
-        call('HINCRBY', KEYS[4], 'pushed', passed)
+        try('HINCRBY', KEYS[4], 'pushed', passed)
+    end
+end
+
+local function remove_old(name)
+    local record = string.sub(KEYS[1], 1, -17) .. string.sub(name, 1, 16)
+    close(name)
+    if string.sub(call('GET', record) or '', 21) == string.sub(name, 18) then
+        call('DEL', record)
+    end
+end
+
+-- Should it fail, there is no gate.
+local function open(name, sequence)
+    local now = tonumber(call('TIME')[1])
+    call('ZADD', KEYS[5], now, name)
+    call('RPUSH', KEYS[6], sequence)
+    -- Two that nobody uses any more for each new one: they can't pile up.
+    for _, old in ipairs(call('ZRANGEBYSCORE', KEYS[5], '-inf', '(' .. now - ARGV[2], 'LIMIT', 0, 2)) do
+        pcall(remove_old, old)
     end
 end
 
@@ -34,8 +54,14 @@ if record and #record > 20 then
 end
 local known = seen >= ARGV[1]
 local ready, all = tonumber(ARGV[5]), tonumber(ARGV[6])
-if not known and ready > 0 then
-    call('RPUSH', KEYS[2], unpack(ARGV, 7, 6 + ready))
+if known then
+    call('EXPIRE', KEYS[1], ARGV[2]) -- allowed in a full Redis; then all the rest is
+end
+-- Before the jobs: should a write fail from here on, what comes late finds no gate all the same. But the gate may be all
+-- that knows of the last push.
+if gate then
+    call('SET', KEYS[1], seen, 'EX', ARGV[2])
+    close(producer .. ':' .. gate)
 end
 if not known and ready < all then
     local time = call('TIME')
@@ -49,40 +75,26 @@ if not known and ready < all then
     end
     first = string.format('%.3f', first)
     local earliest = call('ZCOUNT', KEYS[3], '-inf', first) == 0
+    if ready > 0 then
+        call('LLEN', KEYS[2]) -- fails before anything is added, if it is no list
+    end
     call('ZADD', KEYS[3], unpack(members))
     if earliest then
-        redis.pcall('PUBLISH', ARGV[3], first)
+        try('PUBLISH', ARGV[3], first)
     end
 end
--- After the jobs: should a write fail half way, a repetition must not be taken for done. And before the gate is gone,
--- which may be all that knows of the last push.
-if known then
-    call('EXPIRE', KEYS[1], ARGV[2]) -- allowed in a full Redis; then all the rest is
-else
-    seen = ARGV[1]
+if not known and ready > 0 then
+    call('RPUSH', KEYS[2], unpack(ARGV, 7, 6 + ready))
 end
-if ARGV[4] == '' then
-    call('SET', KEYS[1], seen, 'EX', ARGV[2])
-else -- it would be missed as long as there is the gate: both are removed together, below
-    call('SET', KEYS[1], seen .. ARGV[4])
-end
+-- After the jobs: should a write fail half way, a repetition must not be taken for done. What fails from here on is not
+-- worth telling who pushes that his jobs are not there.
 if not known then
-    call('HINCRBY', KEYS[4], 'pushed', all)
+    seen = ARGV[1]
+    try('HINCRBY', KEYS[4], 'pushed', all)
 end
-if gate then
-    close(producer .. ':' .. gate)
-end
-if ARGV[4] ~= '' then
-    local now = tonumber(call('TIME')[1])
-    call('RPUSH', KEYS[6], seen)
-    call('ZADD', KEYS[5], now, producer .. ':' .. ARGV[4])
-    -- Two that nobody uses any more for each new one: they can't pile up.
-    for _, name in ipairs(call('ZRANGEBYSCORE', KEYS[5], '-inf', '(' .. now - ARGV[2], 'LIMIT', 0, 2)) do
-        local old = string.sub(KEYS[1], 1, -17) .. string.sub(name, 1, 16)
-        close(name)
-        if string.sub(call('GET', old) or '', 21) == string.sub(name, 18) then
-            call('DEL', old)
-        end
-    end
+if ARGV[4] ~= '' and pcall(open, producer .. ':' .. ARGV[4], seen) then
+    call('SET', KEYS[1], seen .. ARGV[4]) -- it would be missed as long as there is the gate: both are removed together
+else
+    call('SET', KEYS[1], seen, 'EX', ARGV[2])
 end
 return {ok = known and 'DUP' or 'OK'}
