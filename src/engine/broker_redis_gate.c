@@ -13,8 +13,14 @@
  *   RPUSHX <ready> <envelope>...
  *   HINCRBY <stats> pushed <their number>
  *
- * These would do something without the gate, too. So the transaction is bound to the gate: WATCH is answered before it
- * is sent, and if the gate was removed since, the server drops the transaction.
+ * These would do something without the gate or outside a transaction, too. So they are sent only when the server has
+ * answered that the gate is watched, that it is there as we left it, and that the transaction has begun:
+ *
+ *   WATCH <gate>
+ *   LLEN <gate>
+ *   MULTI
+ *
+ * If the gate is removed from then on, the server drops the transaction.
  *
  * So the gate is a list of the sequences accepted since, and the last one in it is known to be in the queue if no
  * envelope follows it (one is left behind if the queue's key is no list).
@@ -51,6 +57,10 @@ enum {
     AT_ONCE_MS = 100,             /* what fails faster was dead before */
     TRUSTED_FOR_MS = 1000         /* a connection that has answered so lately is not looked at before */
 };
+
+#define MULTI "*1\r\n$5\r\nMULTI\r\n"
+#define EXEC "*1\r\n$4\r\nEXEC\r\n"
+static const char multi[] = MULTI, exec[] = EXEC;
 
 /* -- gates ---------------------------------------------------------------------------------------------------- */
 
@@ -145,9 +155,7 @@ static void prepare_gate(mpq_redis *redis, mpq_redis_gate *gate)
     mpq_redis_cmd *cmd = &redis->cmd;
     mpq_buf_clear(&gate->head);
     mpq_buf_clear(&gate->tail);
-    mpq_redis_cmd_begin(cmd);
-    mpq_redis_cmd_str(cmd, "MULTI");
-    append_cmd(&gate->head, cmd);
+    mpq_buf_append(&gate->head, multi, sizeof multi - 1);
     mpq_redis_cmd_begin(cmd);
     mpq_redis_cmd_str(cmd, "RPUSHX");
     mpq_redis_cmd_bytes(cmd, gate->key.data, gate->key.len);
@@ -172,9 +180,6 @@ void mpq_redis_gate_open(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push 
 }
 
 /* -- through a gate ------------------------------------------------------------------------------------------- */
-
-#define EXEC "*1\r\n$4\r\nEXEC\r\n"
-static const char exec[] = EXEC;
 
 const char *mpq_redis_write_sequence(uint64_t sequence, char out[MPQ_REDIS_SEQUENCE_DIGITS])
 {
@@ -213,7 +218,8 @@ static void write_request(mpq_redis *redis, const mpq_redis_gate *gate, const mp
     char text[MPQ_REDIS_SEQUENCE_DIGITS];
     mpq_slice envelope = push->items[0].envelope;
     mpq_buf_clear(&cmd->buf);
-    mpq_buf_append_slice(&cmd->buf, mpq_buf_slice(&gate->head));
+    size_t begun = push->count > 1 ? sizeof multi - 1 : 0; /* MULTI is answered already */
+    mpq_buf_append(&cmd->buf, gate->head.data + begun, gate->head.len - begun);
     mpq_redis_cmd_bytes(cmd, mpq_redis_write_sequence(push->sequence, text), MPQ_REDIS_SEQUENCE_DIGITS);
     mpq_redis_cmd_bytes(cmd, envelope.data, envelope.len);
     mpq_buf_append_slice(&cmd->buf, mpq_buf_slice(&gate->tail));
@@ -236,7 +242,10 @@ static enum answer judge_outcome(const redisReply *reply, const mpq_push *push)
     mpq_slice moved = mpq_redis_slice(reply->element[1]);
     if (moved.len != envelope.len || memcmp(moved.data, envelope.data, moved.len) != 0)
         return UNDECIDED;
-    return push->count == 1 || reply->element[2]->type == REDIS_REPLY_INTEGER ? MOVED : SENSELESS;
+    if (push->count == 1)
+        return MOVED;
+    const redisReply *length = reply->element[2];
+    return length->type == REDIS_REPLY_INTEGER && length->integer >= (long long)push->count ? MOVED : SENSELESS;
 }
 
 static enum answer judge_error(const redisReply *reply)
@@ -255,9 +264,9 @@ static enum answer judge(const redisReply *reply, const char *usual)
 /* All answers are read, whatever they are. -1: no connection any more. */
 static int read_answers(mpq_redis *redis, const mpq_push *push, uint64_t deadline_ms, enum answer *out, mpq_error *err)
 {
-    size_t last = push->count > 1 ? 5 : 3;
+    size_t first = push->count > 1 ? 1 : 0, last = push->count > 1 ? 5 : 3;
     *out = MOVED;
-    for (size_t i = 0; i <= last; i++) {
+    for (size_t i = first; i <= last; i++) {
         redisReply *reply;
         if (mpq_redis_conn_read(&redis->calls, "push", deadline_ms, &reply, err) < 0)
             return -1;
@@ -285,7 +294,7 @@ static mpq_slice usual_answer(mpq_redis_gate *gate, mpq_slice request)
 /* An empty transaction. */
 static int try_transaction(mpq_redis *redis, uint64_t deadline_ms, enum answer *out, mpq_error *err)
 {
-    static const char request[] = "*1\r\n$5\r\nMULTI\r\n" EXEC;
+    static const char request[] = MULTI EXEC;
     mpq_redis_conn *conn = &redis->calls;
     redisReply *replies[2] = {NULL, NULL};
     int rc = mpq_redis_conn_write(conn, "push", mpq_slice_of(request, sizeof request - 1), deadline_ms, err);
@@ -313,29 +322,40 @@ static int ask_watch(mpq_redis *redis, const mpq_redis_gate *gate, uint64_t dead
     mpq_redis_cmd_str(cmd, "WATCH");
     mpq_redis_cmd_bytes(cmd, gate->key.data, gate->key.len);
     mpq_redis_cmd_then(cmd, 2);
-    mpq_redis_cmd_str(cmd, "EXISTS");
+    mpq_redis_cmd_str(cmd, "LLEN");
     mpq_redis_cmd_bytes(cmd, gate->key.data, gate->key.len);
+    mpq_redis_cmd_then(cmd, 1);
+    mpq_redis_cmd_str(cmd, "MULTI");
     return mpq_redis_conn_write(&redis->calls, "push", mpq_redis_cmd_end(cmd), deadline_ms, err);
 }
 
-/* MOVED: the gate is there, and if it is removed from now on, we are told. */
-static int read_watch(mpq_redis *redis, uint64_t deadline_ms, enum answer *out, mpq_error *err)
+/* To LLEN. The gate has its first sequence and one more for each push. */
+static enum answer judge_length(const redisReply *reply, const mpq_redis_gate *gate)
 {
+    if (reply->type == REDIS_REPLY_ERROR)
+        return judge_error(reply);
+    if (reply->type != REDIS_REPLY_INTEGER)
+        return SENSELESS;
+    return reply->integer == (long long)gate->pushes + 1 ? MOVED : UNDECIDED;
+}
+
+/* MOVED: the gate is there, and if it is removed from now on, we are told. Else the connection is closed: it watches,
+ * and a transaction may have begun. */
+static int read_watch(mpq_redis *redis, const mpq_redis_gate *gate, uint64_t deadline_ms, enum answer *out,
+                      mpq_error *err)
+{
+    enum { LENGTH = 1, ANSWERS = 3 };
     *out = MOVED;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < ANSWERS; i++) {
         redisReply *reply;
         if (mpq_redis_conn_read(&redis->calls, "push", deadline_ms, &reply, err) < 0)
             return -1;
-        if (*out == MOVED && i == 0)
-            *out = judge(reply, "OK");
-        else if (*out == MOVED && reply->type == REDIS_REPLY_ERROR)
-            *out = judge_error(reply);
-        else if (*out == MOVED && reply->type != REDIS_REPLY_INTEGER)
-            *out = SENSELESS;
-        else if (*out == MOVED && reply->integer != 1)
-            *out = UNDECIDED;
+        if (*out == MOVED)
+            *out = i == LENGTH ? judge_length(reply, gate) : judge(reply, "OK");
         freeReplyObject(reply);
     }
+    if (*out != MOVED)
+        mpq_redis_conn_close(&redis->calls);
     return 0;
 }
 
@@ -353,7 +373,7 @@ static int prepare_request(mpq_redis *redis, mpq_redis_gate *gate, const mpq_pus
     write_request(redis, gate, push); /* while the server answers */
     if (push->count == 1)
         return 0;
-    int rc = read_watch(redis, deadline_ms, answer, err);
+    int rc = read_watch(redis, gate, deadline_ms, answer, err);
     MPQ_CRASH_POINT("store.push.watched");
     return rc;
 }
@@ -361,7 +381,11 @@ static int prepare_request(mpq_redis *redis, mpq_redis_gate *gate, const mpq_pus
 static int send_request(mpq_redis *redis, mpq_redis_gate *gate, const mpq_push *push, uint64_t deadline_ms,
                         enum answer *answer, mpq_error *err)
 {
-    mpq_slice request = redis->cmd.buf.failed ? mpq_slice_of(NULL, 0) : mpq_buf_slice(&redis->cmd.buf);
+    mpq_slice request = mpq_buf_slice(&redis->cmd.buf);
+    if (redis->cmd.buf.failed) {
+        mpq_redis_conn_close(&redis->calls); /* of many jobs, the transaction has begun */
+        return mpq_error_set_memory(err);
+    }
     if (mpq_redis_conn_write(&redis->calls, "push", request, deadline_ms, err) < 0)
         return -1;
     MPQ_CRASH_POINT("store.push.sent");

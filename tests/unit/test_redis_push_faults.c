@@ -2,6 +2,18 @@
  * as a whole and once, or not at all, and nobody is told that it is there when a part of it is not. */
 #include "push_many.h"
 
+/* The only gate there is. */
+static const char *gate_key(void)
+{
+    static char key[128];
+    redisReply *keys = redis_command(&server, "KEYS mpq:{q}:seq:*:*");
+    if (keys->elements != 1)
+        test_fail(__FILE__, __LINE__, "%zu gates", keys->elements);
+    snprintf(key, sizeof key, "%.100s", keys->elements ? keys->element[0]->str : "");
+    freeReplyObject(keys);
+    return key;
+}
+
 /* A command of which nobody wants the answer. */
 static void tell(const char *command)
 {
@@ -38,6 +50,25 @@ static mpq_broker *handle_of(const char *rights)
 }
 
 /* -- keys of another kind --------------------------------------------------------------------------------------- */
+
+TEST(a_gate_that_is_no_list_lets_nothing_pass)
+{
+    NEED_SERVER(NULL);
+    mpq_broker *p = handle();
+    push_some(p);
+    const char *gate = gate_key();
+    freeReplyObject(redis_command(&server, "RENAME %s kept", gate));
+    freeReplyObject(redis_command(&server, "SET %s text", gate));
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(push_many(p, last, MANY), -1);
+        CHECK(has_text(": push: WRONGTYPE"));
+        CHECK_INT(waiting(), last);
+    }
+    freeReplyObject(redis_command(&server, "RENAME kept %s", gate));
+    push_next(p, MANY);
+    push_some(p);
+    check_jobs();
+}
 
 /* What comes late while a key has the wrong kind must find its gate gone, whatever else the script could not do. */
 static void repeat_while_wrong(mpq_broker *p, const char *key, uint32_t count)
@@ -120,6 +151,22 @@ TEST(what_is_now_and_what_is_later_are_pushed_together_or_not_at_all)
 }
 
 /* -- rights ------------------------------------------------------------------------------------------------------ */
+
+/* Without a transaction the followers would be added whatever has become of the gate. */
+TEST(who_may_not_begin_a_transaction_any_more_sends_no_jobs)
+{
+    NEED_SERVER(NULL);
+    direct = handle();
+    mpq_broker *p = handle_of("+@all");
+    push_some(p);
+    tell("ACL SETUSER some -multi");
+    at("store.push.watched", repeat_elsewhere);
+    forget_calls();
+    push_next(p, MANY);
+    CHECK_INT(calls_of("rpushx"), 0);
+    push_some(p);
+    check_jobs();
+}
 
 TEST(rights_that_are_lost_while_pushing_send_the_push_to_the_script)
 {
