@@ -161,6 +161,41 @@ TEST(large_jobs_between_small_ones_are_not_all_copied_at_once)
     CHECK(memory("used_memory_peak:") < before + 40 * SIZE);
 }
 
+/* The sixteenth, by which the first guess is made, says nothing of those before it: what was copied is given back until
+ * it is about as much as was asked for. */
+static void take_before_a_small_one(mpq_broker *p, mpq_broker *a, uint32_t first, uint32_t large, uint32_t mebibytes)
+{
+    enum { ASKED = 4 << 20, GUESSED = 16, JOBS = 40 };
+    static char payload[12 << 20];
+    size_t size = (size_t)mebibytes << 20, most = ASKED * 13 / 10 + 65536;
+    uint32_t next = first;
+    for (uint32_t i = 0; i < JOBS; i++) {
+        bool is_large = i < large || (i >= GUESSED && i % GUESSED < large);
+        CHECK_INT(push_bytes(p, first + i, envelope(first + i, mpq_slice_of(payload, is_large ? size : 4)), 0), 0);
+    }
+    while (next < first + JOBS) {
+        mpq_exchange exchange = {.want = 256, .want_bytes = ASKED};
+        CHECK_INT(mpq_broker_exchange(a, &exchange, ANSWER_MS, &batch, &error), 0);
+        CHECK(batch.count == 1 || (batch.count > 1 && batch.bytes.len <= most));
+        for (size_t i = 0; i < batch.count; i++)
+            CHECK_INT(number_at(i), next++);
+    }
+    CHECK_INT(next, first + JOBS);
+}
+
+TEST(large_jobs_before_a_small_one_are_given_back)
+{
+    NEED_SERVER(NULL);
+    mpq_broker *p = handle(), *a = consumer("a:1", LEASE_MS);
+    uint32_t number = 0;
+    while (number < 100)
+        CHECK(push(p, ++number) == 0);
+    CHECK_INT(take(a, 100), 100); /* jobs are small, as far as it knows */
+    take_before_a_small_one(p, a, 101, 15, 1);
+    take_before_a_small_one(p, a, 201, 1, 12);
+    take_before_a_small_one(p, a, 301, 4, 5);
+}
+
 TEST(a_user_who_may_not_ask_for_memory_gets_jobs_all_the_same)
 {
     NEED_SERVER(NULL);
