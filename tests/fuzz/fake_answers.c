@@ -12,7 +12,8 @@ static struct {
     bool adopted;
     uint32_t gate; /* how long a gate is */
     char passing[64];
-    size_t passing_len; /* what RPUSHX has added last */
+    size_t passing_len; /* what RPUSHX has added to a gate last */
+    size_t followers;   /* that it has added to the queue */
 } state;
 
 void fake_answers_begin(void)
@@ -262,9 +263,15 @@ static void answer_script(mpq_buf *said, const fake_request *asked)
     }
 }
 
+/* To a gate go a sequence and an envelope, to the queue the others. */
 static void remember_passing(const fake_request *asked)
 {
-    mpq_slice envelope = arg(asked, 3);
+    mpq_slice key = arg(asked, 1), envelope = arg(asked, 3);
+    if (!memmem(key.data, key.len, "}:seq:", 6)) {
+        state.followers = state.passing_len > 0 ? asked->count - 2 : 0;
+        return;
+    }
+    MUST(asked->count == 4);
     state.passing_len = envelope.len < sizeof state.passing ? envelope.len : sizeof state.passing;
     memcpy(state.passing, envelope.data, state.passing_len);
 }
@@ -276,9 +283,11 @@ static void say_passed(mpq_buf *said)
         say(said, "*0\r\n");
         return;
     }
-    mpq_buf_printf(said, "*2\r\n:%u\r\n", ++state.gate + 1);
+    mpq_buf_printf(said, "*%u\r\n:%u\r\n", state.followers ? 4u : 2u, ++state.gate + 1);
     say_bulk(said, mpq_slice_of(state.passing, state.passing_len));
-    state.passing_len = 0;
+    if (state.followers)
+        mpq_buf_printf(said, ":%zu\r\n:%zu\r\n", state.followers + 1, state.followers);
+    state.passing_len = state.followers = 0;
 }
 
 static void answer_load(mpq_buf *said, const fake_request *asked)
@@ -313,8 +322,10 @@ void fake_answer(mpq_buf *said, const fake_request *asked, bool subscribed)
     else if (fake_request_is(asked, 0, "RPUSHX")) {
         say(said, "+QUEUED\r\n");
         remember_passing(asked);
-    } else if (fake_request_is(asked, 0, "LMOVE"))
+    } else if (fake_request_is(asked, 0, "LMOVE") || fake_request_is(asked, 0, "HINCRBY"))
         say(said, "+QUEUED\r\n");
+    else if (fake_request_is(asked, 0, "LLEN"))
+        mpq_buf_printf(said, ":%u\r\n", state.gate);
     else if (fake_request_is(asked, 0, "EXEC"))
         say_passed(said);
     else if (!fake_request_is(asked, 0, "BLMOVE")) /* that blocks */

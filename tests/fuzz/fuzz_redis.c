@@ -17,7 +17,8 @@ enum {
     EXCHANGE_MS = 50,
     SLACK_MS = 60, /* a millisecond for each request and each packet */
     CALLS_MAX = 40,
-    GIVEN_MAX = 512
+    GIVEN_MAX = 512,
+    MANY_JOBS = 130 /* not for the script, once a gate is open */
 };
 
 enum option { OPTION_AFTER = 3, OPTION_EASY = 4, OPTION_PASSWORD = 8, OPTION_DATABASE = 16 };
@@ -119,6 +120,16 @@ static int push_one(void)
     mpq_push_item item = {mpq_slice_of("an envelope of 25 bytes..", 25), 0};
     mpq_push one = {.queue = "q", .producer = 7, .sequence = ++sequence, .items = &item, .count = 1};
     return broker->ops->push(broker, &one, &err);
+}
+
+/* Together through the gate. */
+static int push_many(void)
+{
+    mpq_push_item items[MANY_JOBS];
+    for (size_t i = 0; i < MANY_JOBS; i++)
+        items[i] = (mpq_push_item){mpq_slice_of("an envelope of 25 bytes..", 25), 0};
+    mpq_push many = {.queue = "q", .producer = 7, .sequence = ++sequence, .items = items, .count = MANY_JOBS};
+    return broker->ops->push(broker, &many, &err);
 }
 
 static int counts(void)
@@ -327,6 +338,8 @@ static int call(char what)
         return push();
     case 'P':
         return push_one();
+    case 'M':
+        return push_many();
     case 'c':
         return counts();
     case 'f':
@@ -374,7 +387,7 @@ static bool is_one_of(char what, const char *calls)
 
 static void count_exchanges(char what, int rc)
 {
-    bool other = is_one_of(what, "ipPcfzmbktT"); /* no matter of the consumer's */
+    bool other = is_one_of(what, "ipPMcfzmbktT"); /* no matter of the consumer's */
     if (is_one_of(what, "sgGSRA") && rc == 0)
         under_way++;
     else if (is_one_of(what, "vV") && rc == 0)
