@@ -28,15 +28,15 @@ local function remove_old(name)
     end
 end
 
--- Should it fail, there is no gate.
+-- Should it fail, there is no gate: making it comes last.
 local function open(name, sequence)
     local now = tonumber(call('TIME')[1])
-    call('ZADD', KEYS[5], now, name)
-    call('RPUSH', KEYS[6], sequence)
     -- Two that nobody uses any more for each new one: they can't pile up.
     for _, old in ipairs(call('ZRANGEBYSCORE', KEYS[5], '-inf', '(' .. now - ARGV[2], 'LIMIT', 0, 2)) do
         pcall(remove_old, old)
     end
+    call('ZADD', KEYS[5], now, name)
+    call('RPUSH', KEYS[6], sequence)
 end
 
 local record, gate = call('GET', KEYS[1]), nil
@@ -58,10 +58,11 @@ if known then
     call('EXPIRE', KEYS[1], ARGV[2]) -- allowed in a full Redis; then all the rest is
 end
 -- Before the jobs: should a write fail from here on, what comes late finds no gate all the same. But the gate may be all
--- that knows of the last push.
+-- that knows of the last push; and as long as it is there, the record names it.
 if gate then
-    call('SET', KEYS[1], seen, 'EX', ARGV[2])
+    call('SET', KEYS[1], seen .. gate)
     close(producer .. ':' .. gate)
+    try('EXPIRE', KEYS[1], ARGV[2])
 end
 if not known and ready < all then
     local time = call('TIME')

@@ -39,7 +39,9 @@ static void tell_at(const char *point, const char *command)
 
 static mpq_broker *handle_of(const char *rights)
 {
-    freeReplyObject(redis_command(&server, "ACL SETUSER some on >secret ~* &* %s", rights));
+    char text[128];
+    snprintf(text, sizeof text, "ACL SETUSER some on >secret ~* &* %s", rights);
+    tell(text);
     config.user = strdup("some");
     config.password = strdup("secret");
     mpq_broker *broker = handle();
@@ -182,6 +184,69 @@ TEST(rights_that_are_lost_while_pushing_send_the_push_to_the_script)
         push_some(p);
         CHECK_INT(waiting(), last);
     }
+}
+
+/* Each is used by the script around a gate. Whatever it can't do, it either opens no gate or knows of it. */
+static void push_and_repeat_without(const char *command)
+{
+    char text[64];
+    snprintf(text, sizeof text, "ACL SETUSER some -%s", command);
+    mpq_broker *p = handle_of("+@all");
+    push_some(p);
+    tell(text);
+    for (int i = 0; i < 12; i++) {
+        uint32_t count = i % 3 ? MANY : 1;
+        if (push_many(p, last, count) != 0)
+            CHECK(has_text("can't run this command"));
+        CHECK_INT(push_many(direct, last, count), 0); /* as if the answer had been lost */
+        last += count;
+        CHECK_INT(waiting(), last);
+        push_many(p, last - count, count);
+        CHECK_INT(waiting(), last);
+        for (int j = 0; j < 3; j++)
+            if (push_many(p, last, count) == 0)
+                last += count;
+        CHECK_INT(waiting(), last);
+    }
+}
+
+TEST(rights_that_the_script_lacks_lead_to_no_gate_that_is_not_known)
+{
+    NEED_SERVER(NULL);
+    static const char *const commands[] = {"zrangebyscore", "zadd", "zrem",   "llen",    "lindex",
+                                           "del",           "time", "expire", "hincrby", "get"};
+    direct = handle();
+    for (size_t i = 0; i < sizeof commands / sizeof *commands && !test_failed(); i++) {
+        push_and_repeat_without(commands[i]);
+        if (test_failed())
+            printf("  without %s\n", commands[i]);
+    }
+}
+
+/* What the script could not remove still stands for the sequences behind it. */
+TEST(a_gate_that_cannot_be_removed_stays_known)
+{
+    NEED_SERVER(NULL);
+    config.read_timeout_ms = 200;
+    mpq_broker *p = handle_through_proxy();
+    direct = handle();
+    push_some(p);
+    at("store.push.watched", hold_everything);
+    CHECK_INT(push_many(p, last, MANY), -1);
+    mpq_broker *weak = handle_of("+@all -del");
+    CHECK_INT(push_many(weak, last, MANY), -1);
+    CHECK(has_text("can't run this command"));
+    CHECK_INT(waiting(), last);
+    CHECK_INT(push_many(direct, last, MANY), 0);
+    forget_calls();
+    CHECK(proxy_be_silent(&between, false));
+    for (int i = 0; i < 500 && calls_of("exec") == 0; i++)
+        usleep(10000);
+    CHECK_INT(calls_of("exec"), 1);
+    last += MANY;
+    CHECK_INT(waiting(), last);
+    proxy_stop(&between);
+    check_jobs();
 }
 
 /* -- the server, in the middle ----------------------------------------------------------------------------------- */
