@@ -142,6 +142,12 @@ static inline void forget_all(void *arg)
     freeReplyObject(redis_command(&server, "FLUSHALL"));
 }
 
+static inline void freeze_server(void *arg)
+{
+    (void)arg;
+    redis_server_freeze(&server, true);
+}
+
 static inline mpq_broker *handle_through_proxy(void)
 {
     char path[96];

@@ -334,18 +334,12 @@ TEST(a_server_that_dies_in_the_middle_and_forgets_all_takes_the_push_as_a_new_on
     CHECK_INT(waiting(), MANY);
 }
 
-static void freeze(void *arg)
-{
-    (void)arg;
-    redis_server_freeze(&server, true);
-}
-
 /* The whole request lies in the socket of a connection that was given up, or a part of it. */
 static void push_to_frozen(mpq_broker *p, uint32_t count, size_t payload)
 {
     static char bytes[8000];
     push_some(p);
-    at("store.push.watched", freeze);
+    at("store.push.watched", freeze_server);
     CHECK_INT(push_after(p, last, count, mpq_slice_of(bytes, payload), 0), -1);
     CHECK_INT(error.kind, MPQ_ERROR_TIMEOUT);
     redis_server_freeze(&server, false);
