@@ -49,8 +49,8 @@ final class Latency extends Measurement
     public function repeat(int $round): void
     {
         $stage = Stage::redis();
-        $this->idle($stage, $this->settings->number(300, 150));
-        $this->busy($stage, $this->settings->sized(2, 1));
+        $this->idle($stage, $this->settings->number(600, 150));
+        $this->busy($stage, $this->settings->sized(6, 1));
         $this->full($stage, $this->settings->sized(1, 0.5), $this->settings->number(200_000, 100_000));
         $this->due($stage, 'due', $this->settings->number(300, 100));
         $waiting = $this->settings->number(1_000_000, 200_000);
