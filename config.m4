@@ -68,9 +68,10 @@ if test "$PHP_MPQUEUE" != "no"; then
     src/engine/control.c src/engine/control_server.c src/engine/crashpoint.c src/engine/daemon.c src/engine/deadline.c src/engine/death.c \
     src/engine/dispatcher.c src/engine/generation.c src/engine/group.c src/engine/lane.c \
     src/engine/lane_adopt.c src/engine/lane_attach.c \
-    src/engine/lane_post.c src/engine/lane_settle.c src/engine/leftover.c src/engine/log.c src/engine/loop.c src/engine/manager.c \
-    src/engine/manager_open.c src/engine/manager_status.c src/engine/pidfile.c src/engine/prefetch.c \
-    src/engine/procfs.c src/engine/retry.c src/engine/ring.c src/engine/roster.c src/engine/service.c \
+    src/engine/lane_post.c src/engine/lane_settle.c src/engine/lane_workers.c src/engine/leftover.c \
+    src/engine/log.c src/engine/loop.c src/engine/manager.c src/engine/manager_open.c \
+    src/engine/manager_status.c src/engine/pidfile.c src/engine/prefetch.c src/engine/procfs.c \
+    src/engine/retry.c src/engine/ring.c src/engine/ring_wake.c src/engine/roster.c src/engine/service.c \
     src/engine/signals.c src/engine/spawn.c src/engine/stages.c src/engine/template.c src/engine/worker.c \
     src/engine/worker_grab.c"
       mpqueue_binding="\

@@ -23,6 +23,7 @@ final class Scale extends Measurement
         'redis' => ['CPU of Redis per job, to take and to settle it', 'us', 'at most', 1.5],
         'redis push' => ['CPU of Redis per job, to store it by pushMany of 1,000', 'us'],
         'one queue' => ['one queue, 8 workers, CPU per job', 'us'],
+        'one queue rate' => ['rate of these', 'jobs/s'],
         'eight queues' => ['eight queues in one service, 1 worker each, CPU per job', 'us'],
         'queues ratio' => ['eight queues : one', 'x', 'at most', 1.2],
         'queues hundred' => ['eight queues : one with 2 workers (100 thousand waiting)', 'x', 'at most', 1.2],
@@ -116,14 +117,15 @@ final class Scale extends Measurement
             foreach ($queues as $i => $queue) {
                 $stage->fill(intdiv($jobs, $count), $i * intdiv($jobs, $count), $queue['name']);
             }
-            $cost[$count] = $this->cost($stage, $run->start(), $jobs)['all'];
+            $cost[$count] = $this->cost($stage, $run->start(), $jobs);
             $run->stop();
             $stage->close();
         }
-        $this->note('one queue', $cost[1]);
-        $this->note('eight queues', $cost[8]);
-        $this->note('queues ratio', $cost[8] / $cost[1]);
-        return $cost[8];
+        $this->note('one queue', $cost[1]['all']);
+        $this->note('one queue rate', $cost[1]['rate']);
+        $this->note('eight queues', $cost[8]['all']);
+        $this->note('queues ratio', $cost[8]['all'] / $cost[1]['all']);
+        return $cost[8]['all'];
     }
 
     private function services(): void

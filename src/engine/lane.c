@@ -12,9 +12,9 @@ enum {
     SETTLE_BYTES = 32 << 20,  /* the same the other way */
     KEPT_BYTES = 64 << 10,    /* of one settlement's buffer */
     LONG_JOB_US = 100000,
-    LONG_ASIDE_MS = 100,
     RELIEVE_EVERY_MS = 100,
-    FLUSH_AFTER_MS = 5 /* results wait at most this long while the ring is full enough not to wake us */
+    HELD_BACK_US = 1000, /* then it is seen whether the workers that are awake get on */
+    FLUSH_AFTER_MS = 5   /* results wait at most this long while the ring is full enough not to wake us */
 };
 
 int mpq_lane_open(mpq_process *process, uint32_t index, mpq_lane *lane, mpq_error *err)
@@ -25,6 +25,7 @@ int mpq_lane_open(mpq_process *process, uint32_t index, mpq_lane *lane, mpq_erro
     lane->config = &process->config->queues[index];
     lane->board = &process->board.file->queues[index];
     lane->ring = process->board.rings[index];
+    lane->processors = mpq_lane_count_processors();
     mpq_extra_list_init(&lane->extras);
     for (int i = 0; i < MPQ_LANE_FLIGHTS; i++)
         mpq_extra_list_init(&lane->flights[i].extras);
@@ -56,44 +57,7 @@ void mpq_lane_close(mpq_lane *lane)
     mpq_batch_fini(&lane->overflow);
 }
 
-/* -- towards the workers -------------------------------------------------------------------------------------- */
-
-/* It is busy with what jobs have left behind. The manager sets that a limit, once it has been told. */
-static bool is_aside(const mpq_lane *lane, const mpq_board_worker *worker, uint64_t now, uint64_t *since)
-{
-    struct mpq_board_shared *shared = lane->process->board.shared;
-    uint64_t aside_since = atomic_load_explicit(&worker->aside_since_ms, memory_order_relaxed);
-    if (aside_since == 0 || now < aside_since + LONG_ASIDE_MS)
-        return false;
-    if (lane->config->timeout_ms && aside_since + lane->config->timeout_ms < atomic_load(&shared->manager_wakes_at_ms))
-        mpq_board_wake(lane->process->board.manager_wake_fd);
-    *since = aside_since;
-    return true;
-}
-
-static void count_workers(mpq_lane *lane)
-{
-    mpq_board_file *board = lane->process->board.file;
-    uint64_t now = mpq_clock_monotonic_ms(), youngest = UINT64_MAX;
-    lane->workers = lane->idle = 0;
-    for (uint32_t i = 0; i < board->worker_capacity; i++) {
-        mpq_board_worker *worker = &board->workers[i];
-        int32_t state = atomic_load_explicit(&worker->state, memory_order_relaxed);
-        if ((state != MPQ_WORKER_IDLE && state != MPQ_WORKER_BUSY) || worker->queue != lane->index ||
-            atomic_load_explicit(&worker->retire, memory_order_relaxed))
-            continue;
-        /* The token is even before the result is published, so whoever is woken by a result sees an idle worker. */
-        uint64_t since = atomic_load_explicit(&worker->run_started_at_ms, memory_order_relaxed);
-        bool running = (atomic_load(&worker->run_token) & 1) || is_aside(lane, worker, now, &since);
-        uint64_t for_ms = running && now > since ? now - since : 0;
-        lane->workers++;
-        lane->idle += !running;
-        if (for_ms < youngest)
-            youngest = for_ms;
-    }
-    lane->youngest_running_us = lane->workers ? youngest * 1000 : 0;
-    lane->target = mpq_prefetch_target(&lane->prefetch, lane->workers, lane->idle, lane->youngest_running_us);
-}
+/* -- what is wanted --------------------------------------------------------------------------------------------- */
 
 static uint32_t coming(const mpq_lane *lane)
 {
@@ -383,7 +347,7 @@ void mpq_lane_pump(mpq_lane *lane)
     collect_finished(lane);
     receive_answers(lane);
     mpq_lane_post_overflow(lane);
-    count_workers(lane);
+    mpq_lane_look_at_workers(lane, now_us);
     relieve(lane, now);
     maintain(lane, now);
     if (wants_send(lane, now_us))
@@ -449,13 +413,15 @@ bool mpq_lane_sleep(mpq_lane *lane, uint64_t now_us, uint64_t *next_at_us)
         return false;
     if (lane->state == MPQ_LANE_CLOSED)
         return true;
+    if (mpq_ring_holds_back(lane->feeder))
+        *next_at_us = now_us + HELD_BACK_US;
     if (lane->state == MPQ_LANE_DOWN) {
         earlier(next_at_us, 1000 * lane->retry_at_ms);
         return lane->retry_at_ms > now;
     }
     if (wants_send(lane, now_us) || (maintenance_due(lane, now) && lane->flight_count == 0))
         return false;
-    *next_at_us = next_timer_us(lane, now);
+    earlier(next_at_us, next_timer_us(lane, now));
     return true;
 }
 

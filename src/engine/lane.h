@@ -73,6 +73,7 @@ typedef struct mpq_lane {
     mpq_prefetch prefetch;
     uint32_t workers, idle; /* started workers of this queue, as of the last pump */
     uint64_t youngest_running_us;
+    uint32_t processors;        /* that this process may use */
     uint32_t target;            /* see mpq_prefetch_target */
     bool empty;                 /* the broker had nothing more to give when last asked */
     bool waiting;               /* wait_arm is in force */
@@ -121,6 +122,13 @@ bool mpq_lane_sleep(mpq_lane *lane, uint64_t now_us, uint64_t *next_at_us);
 bool mpq_lane_settled(const mpq_lane *lane);
 /* Hands everything back and gives the lease up. -1 when the broker can't be reached. */
 int mpq_lane_detach(mpq_lane *lane, mpq_error *err);
+
+/* -- lane_workers.c ------------------------------------------------------------------------------------------------ */
+
+/* That this process may use, at least 1. */
+uint32_t mpq_lane_count_processors(void);
+/* Counts the workers, wakes some if need be, and sets how many jobs are wanted in the ring. */
+void mpq_lane_look_at_workers(mpq_lane *lane, uint64_t now_us);
 
 /* -- lane_post.c: jobs into the ring ------------------------------------------------------------------------------ */
 

@@ -2,14 +2,12 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "arena.h"
+#include "ring_wake.h"
 
 /*
  * How it works.
@@ -38,7 +36,6 @@
 #define STATE_MASK 3u
 
 #define DONE_WORDS (MPQ_RING_SLOTS / 64)
-#define NAPS_UNKNOWN UINT64_MAX
 
 _Static_assert(MPQ_RING_SLOTS % 64 == 0 && MPQ_RING_SLOTS <= MPQ_ARENA_ALLOCATIONS, "slots fill the bitmap's words");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "a dead process must not leave a lock");
@@ -48,21 +45,19 @@ struct mpq_ring {
     uint64_t arena_bytes;
     _Alignas(64) _Atomic uint64_t tail; /* written by the dispatcher */
     _Alignas(64) _Atomic uint64_t head;
-    _Alignas(64) _Atomic uint64_t naps; /* how often a worker went to sleep */
-    _Atomic uint32_t bell;              /* the futex workers sleep on: changes with every wake-up */
+    _Alignas(64) mpq_ring_bell bell;
     _Atomic uint32_t kicks;
     _Atomic uint32_t used; /* slots from here on were never posted: nobody touches their memory */
     _Alignas(64) _Atomic uint64_t done[DONE_WORDS];
     _Alignas(64) _Atomic uint64_t wanted; /* number of the dispatcher's sleep << 32 | low water + 1, 0 = awake */
     _Alignas(64) _Atomic uint32_t index[MPQ_RING_SLOTS];
     mpq_slot slots[MPQ_RING_SLOTS];
+    atomic_bool asleep[WORKER_MASK + 1]; /* by worker */
 };
 
 struct mpq_ring_feeder {
     mpq_ring *ring;
-    uint64_t naps; /* nobody sleeps as long as ring->naps is this */
-    bool roused;   /* a worker was woken ahead of the next posting, when ring->naps was the following */
-    uint64_t naps_when_roused;
+    mpq_ring_waker waker;
     uint32_t free_count;
     uint32_t free[MPQ_RING_SLOTS]; /* used as a stack: the slots used last are still in the cache */
     uint64_t found[DONE_WORDS];    /* to be returned by take_finished */
@@ -189,13 +184,6 @@ static void advance_head(mpq_ring *ring)
     }
 }
 
-/* Returns how many were woken. The bell is changed first, so that a worker on its way to sleep does not. */
-static long ring_bell(mpq_ring *ring, int how_many)
-{
-    atomic_fetch_add(&ring->bell, 1);
-    return syscall(SYS_futex, &ring->bell, FUTEX_WAKE, how_many, NULL, NULL, 0);
-}
-
 static void announce(mpq_ring *ring, uint32_t slot)
 {
     atomic_fetch_or(&ring->done[slot / 64], UINT64_C(1) << slot % 64);
@@ -227,7 +215,7 @@ static void complete_posting(mpq_ring *ring)
     if (load_state(ring, slot) == state_word(MPQ_SLOT_READY, tail, 0))
         atomic_store(&ring->tail, tail + 1);
     if (count_ready(ring) > 0)
-        ring_bell(ring, INT_MAX);
+        mpq_ring_bell_ring(&ring->bell, INT_MAX);
 }
 
 int mpq_ring_feeder_open(mpq_ring *ring, mpq_ring_feeder **out, mpq_error *err)
@@ -236,7 +224,7 @@ int mpq_ring_feeder_open(mpq_ring *ring, mpq_ring_feeder **out, mpq_error *err)
     if (!feeder)
         return mpq_error_set_memory(err);
     feeder->ring = ring;
-    feeder->naps = NAPS_UNKNOWN;
+    mpq_ring_waker_init(&feeder->waker, &ring->bell);
     mpq_arena_init(&feeder->arena, ring->arena, ring->arena_bytes);
     for (uint32_t i = MPQ_RING_SLOTS; i-- > 0;) {
         if (restore_slot(feeder, i) == 0)
@@ -287,25 +275,24 @@ static void store_id(mpq_slot *slot, mpq_slice envelope)
 
 void mpq_ring_rouse(mpq_ring_feeder *feeder)
 {
-    feeder->naps_when_roused = atomic_load(&feeder->ring->naps);
-    feeder->roused = feeder->naps_when_roused != feeder->naps && ring_bell(feeder->ring, 1) > 0;
+    mpq_ring_waker_rouse(&feeder->waker);
 }
 
-/* Who was roused and has not gone to sleep again will look at the ring, and find what was posted meanwhile. */
-static bool is_somebody_coming(mpq_ring_feeder *feeder, uint64_t naps)
+void mpq_ring_pace(mpq_ring_feeder *feeder, uint64_t naps, uint32_t awake, uint32_t limit, uint64_t now_us)
 {
-    bool roused = feeder->roused;
-    feeder->roused = false;
-    return roused && naps == feeder->naps_when_roused;
+    advance_head(feeder->ring);
+    mpq_ring_sight sight = {.now_us = now_us,
+                            .naps = naps,
+                            .awake = awake,
+                            .limit = limit,
+                            .head = atomic_load(&feeder->ring->head),
+                            .ready = count_ready(feeder->ring)};
+    mpq_ring_waker_pace(&feeder->waker, &sight);
 }
 
-/* Wakes one worker for one posting. When a wake-up reaches nobody, then everyone counted in `naps` so far is awake and
- * will look at the ring before it sleeps again, so there is nobody to wake until the count changes. */
-static void wake_worker(mpq_ring_feeder *feeder)
+bool mpq_ring_holds_back(const mpq_ring_feeder *feeder)
 {
-    uint64_t naps = atomic_load(&feeder->ring->naps);
-    if (!is_somebody_coming(feeder, naps) && naps != feeder->naps && ring_bell(feeder->ring, 1) == 0)
-        feeder->naps = naps;
+    return feeder->waker.held_back && count_ready(feeder->ring) > 0;
 }
 
 int mpq_ring_post(mpq_ring_feeder *feeder, mpq_slice envelope, uint32_t epoch, uint64_t reserved_at_ms)
@@ -331,7 +318,7 @@ int mpq_ring_post(mpq_ring_feeder *feeder, mpq_slice envelope, uint32_t epoch, u
     atomic_store_explicit(&ring->index[tail % MPQ_RING_SLOTS], number, memory_order_relaxed);
     atomic_store_explicit(&slot->state, state_word(MPQ_SLOT_READY, tail, 0), memory_order_release);
     atomic_store(&ring->tail, tail + 1);
-    wake_worker(feeder);
+    mpq_ring_waker_wake(&feeder->waker);
     return 0;
 }
 
@@ -427,9 +414,9 @@ uint32_t mpq_ring_claim(mpq_ring *ring, uint32_t worker)
 /* Counted as another nap: the next posting does not rely on who was roused. */
 void mpq_ring_pass_on(mpq_ring *ring)
 {
-    atomic_fetch_add(&ring->naps, 1);
+    mpq_ring_bell_count_nap(&ring->bell);
     if (count_ready(ring) > 0)
-        ring_bell(ring, 1);
+        mpq_ring_bell_ring(&ring->bell, 1);
 }
 
 uint32_t mpq_ring_kicks(const mpq_ring *ring)
@@ -437,13 +424,23 @@ uint32_t mpq_ring_kicks(const mpq_ring *ring)
     return atomic_load(&ring->kicks);
 }
 
-void mpq_ring_wait(mpq_ring *ring, uint32_t kicks, uint32_t timeout_ms)
+void mpq_ring_wait(mpq_ring *ring, uint32_t worker, uint32_t kicks, uint32_t timeout_ms)
 {
-    struct timespec limit = {timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000000};
-    uint32_t bell = atomic_load(&ring->bell);
-    atomic_fetch_add(&ring->naps, 1);
+    atomic_store(&ring->asleep[worker & WORKER_MASK], true);
+    uint32_t strokes = mpq_ring_bell_count_nap(&ring->bell);
     if (atomic_load(&ring->kicks) == kicks && count_ready(ring) == 0)
-        syscall(SYS_futex, &ring->bell, FUTEX_WAIT, bell, &limit, NULL, 0);
+        mpq_ring_bell_wait(&ring->bell, strokes, timeout_ms);
+    atomic_store(&ring->asleep[worker & WORKER_MASK], false);
+}
+
+uint64_t mpq_ring_naps(const mpq_ring *ring)
+{
+    return atomic_load(&ring->bell.naps);
+}
+
+bool mpq_ring_is_asleep(const mpq_ring *ring, uint32_t worker)
+{
+    return atomic_load_explicit(&ring->asleep[worker & WORKER_MASK], memory_order_relaxed);
 }
 
 /* Writes before it takes the wish back: killed in between, the dispatcher is woken once too often, not once too
@@ -476,7 +473,7 @@ bool mpq_ring_finish(mpq_ring *ring, uint32_t slot, int wake_fd)
 void mpq_ring_kick(mpq_ring *ring)
 {
     atomic_fetch_add(&ring->kicks, 1);
-    ring_bell(ring, INT_MAX);
+    mpq_ring_bell_ring(&ring->bell, INT_MAX);
 }
 
 uint32_t mpq_ring_claimed_by(mpq_ring *ring, uint32_t worker)
@@ -491,6 +488,7 @@ uint32_t mpq_ring_claimed_by(mpq_ring *ring, uint32_t worker)
         else if (state_of(word) == MPQ_SLOT_FINISHED)
             announce(ring, slot);
     }
+    atomic_store(&ring->asleep[worker & WORKER_MASK], false);
     mpq_ring_pass_on(ring);
     return claimed;
 }

@@ -63,6 +63,15 @@ uint32_t mpq_ring_ready(const mpq_ring *ring); /* posted and unclaimed */
 
 /* Wakes a sleeping worker for a posting that is about to come: it is on its way while that is being prepared. */
 void mpq_ring_rouse(mpq_ring_feeder *feeder);
+/* How often a worker has gone to sleep. */
+uint64_t mpq_ring_naps(const mpq_ring *ring);
+bool mpq_ring_is_asleep(const mpq_ring *ring, uint32_t worker);
+/* From now on postings wake nobody while `limit` workers are awake, UINT32_MAX (as at first) = wake as long as anyone
+ * sleeps. `awake` is how many are not asleep nor busy with something long; `naps` was read before they were counted.
+ * Whoever is needed is woken at once, also when nothing gets on although `limit` seem to be awake. */
+void mpq_ring_pace(mpq_ring_feeder *feeder, uint64_t naps, uint32_t awake, uint32_t limit, uint64_t now_us);
+/* Nobody was woken for something that is ready: pace again within a millisecond or so. */
+bool mpq_ring_holds_back(const mpq_ring_feeder *feeder);
 /* Copies the envelope into a free slot and posts it, waking a worker that sleeps. 0, or 1 when there is no slot or no
  * arena space for it now (never will be when it is longer than mpq_ring_largest). */
 int mpq_ring_post(mpq_ring_feeder *feeder, mpq_slice envelope, uint32_t epoch, uint64_t reserved_at_ms);
@@ -95,8 +104,8 @@ void mpq_ring_awake(mpq_ring *ring);
 /* The oldest ready job, or MPQ_SLOT_NONE. `worker` is its index on the board. */
 uint32_t mpq_ring_claim(mpq_ring *ring, uint32_t worker);
 /* Sleeps until something may be ready, a kick, a signal, or the time is over. Spurious returns are normal. `kicks` is
- * the value of mpq_ring_kicks read before the caller last looked for reasons not to sleep. */
-void mpq_ring_wait(mpq_ring *ring, uint32_t kicks, uint32_t timeout_ms);
+ * the value of mpq_ring_kicks read before the caller last looked for reasons not to sleep. `worker` as for claim. */
+void mpq_ring_wait(mpq_ring *ring, uint32_t worker, uint32_t kicks, uint32_t timeout_ms);
 uint32_t mpq_ring_kicks(const mpq_ring *ring);
 /* For a worker that looks no more: a wake-up that was meant for it goes to another. */
 void mpq_ring_pass_on(mpq_ring *ring);

@@ -298,7 +298,7 @@ static void distribute(mpq_worker *worker)
             continue;
         }
         mpq_worker_idle(worker);
-        mpq_ring_wait(ring, kicks, IDLE_WAIT_MS);
+        mpq_ring_wait(ring, index, kicks, IDLE_WAIT_MS);
     }
     MPQ_CRASH_POINT("worker.leave.before");
     mpq_ring_pass_on(ring);

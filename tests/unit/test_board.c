@@ -154,7 +154,7 @@ TEST(board_is_shared_with_children)
     if (pid == 0) {
         uint32_t slot;
         while ((slot = mpq_ring_claim(board.rings[0], 4)) == MPQ_SLOT_NONE)
-            mpq_ring_wait(board.rings[0], mpq_ring_kicks(board.rings[0]), 1000);
+            mpq_ring_wait(board.rings[0], 0, mpq_ring_kicks(board.rings[0]), 1000);
         mpq_ring_slot(board.rings[0], slot)->run_us = (uint32_t)mpq_ring_envelope(board.rings[0], slot).data[2 << 20];
         atomic_store(&board.file->workers[0].jobs, 42);
         atomic_store(&board.shared->settled, 43);

@@ -37,7 +37,7 @@ static void work(uint32_t worker)
         uint32_t kicks = mpq_ring_kicks(ring);
         uint32_t slot = mpq_ring_claim(ring, worker);
         if (slot == MPQ_SLOT_NONE) {
-            mpq_ring_wait(ring, kicks, FOREVER_MS);
+            mpq_ring_wait(ring, 0, kicks, FOREVER_MS);
             continue;
         }
         if (!ring_job_is_intact(ring, slot))

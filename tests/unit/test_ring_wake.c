@@ -60,7 +60,7 @@ static void run_until_killed(uint32_t worker)
         uint32_t kicks = mpq_ring_kicks(ring);
         uint32_t slot = mpq_ring_claim(ring, worker);
         if (slot == MPQ_SLOT_NONE)
-            mpq_ring_wait(ring, kicks, FOREVER_MS);
+            mpq_ring_wait(ring, 0, kicks, FOREVER_MS);
         else
             ring_job_finish(ring, slot, MPQ_END_DONE, wake_fd);
     }
@@ -69,7 +69,7 @@ static void run_until_killed(uint32_t worker)
 static void die_when_woken(uint32_t worker)
 {
     (void)worker;
-    mpq_ring_wait(ring, mpq_ring_kicks(ring), FOREVER_MS);
+    mpq_ring_wait(ring, 0, mpq_ring_kicks(ring), FOREVER_MS);
     raise(SIGKILL);
 }
 
@@ -195,7 +195,7 @@ static void exit_when_kicked(uint32_t worker)
     (void)worker;
     uint32_t first = mpq_ring_kicks(ring);
     while (mpq_ring_kicks(ring) == first)
-        mpq_ring_wait(ring, first, FOREVER_MS);
+        mpq_ring_wait(ring, 0, first, FOREVER_MS);
 }
 
 TEST(ring_kick_reaches_every_worker)
@@ -214,8 +214,8 @@ TEST(ring_kick_reaches_every_worker)
     /* A kick before the sleep counts, too. */
     uint32_t kicks = mpq_ring_kicks(ring);
     mpq_ring_kick(ring);
-    mpq_ring_wait(ring, kicks, FOREVER_MS);
-    mpq_ring_wait(ring, mpq_ring_kicks(ring), 20);
+    mpq_ring_wait(ring, 0, kicks, FOREVER_MS);
+    mpq_ring_wait(ring, 0, mpq_ring_kicks(ring), 20);
     mpq_ring_feeder_close(feeder);
 }
 
@@ -306,7 +306,7 @@ static void wait_for_a_job(void)
 {
     uint32_t kicks = mpq_ring_kicks(ring);
     if (mpq_ring_ready(ring) == 0)
-        mpq_ring_wait(ring, kicks, FOREVER_MS);
+        mpq_ring_wait(ring, 0, kicks, FOREVER_MS);
 }
 
 static void post_one(void)
@@ -344,7 +344,7 @@ static void wait_for_a_kick(void)
 {
     uint32_t kicks = mpq_ring_kicks(ring);
     if (kicks == 0)
-        mpq_ring_wait(ring, kicks, FOREVER_MS);
+        mpq_ring_wait(ring, 0, kicks, FOREVER_MS);
 }
 
 static void kick(void)
