@@ -64,7 +64,8 @@ final class Run
         wait_for(fn () => $this->done() >= $done, "$done jobs to be done", 300, $every);
     }
 
-    /** Jobs a second, from the first that is seen done to `until` of them. Looks rarely: each look is a request. */
+    /** Jobs a second, from the first that is seen done to `until` of them. Each look costs what a job may cost, so it looks
+     *  rarely as long as much is left. */
     public function rate(int $until): float
     {
         $first = 0;
@@ -72,7 +73,12 @@ final class Run
             return ($first = $this->done()) > 0;
         }, 'the first job', 60, 0.001);
         $began = hrtime(true);
-        $this->waitFor($until);
+        for ($done = $first; $done < $until; $done = $this->done()) {
+            $seconds = Stage::seconds_since($began);
+            $seconds < 300 || throw new \RuntimeException("only $done of $until jobs are done after $seconds seconds");
+            $left = ($until - $done) * $seconds / max(1, $done - $first);
+            usleep((int) (1e6 * min(0.05, max(0.001, $left / 4))));
+        }
         return ($until - $first) / Stage::seconds_since($began);
     }
 
