@@ -379,6 +379,11 @@ TEST(matrix_sqlite_freeze)
 
 /* -- the summary ----------------------------------------------------------------------------------------------- */
 
+/* Passed only by pushes of more jobs than a cell has: its faults are in
+ * tests/unit/test_redis_push_{many,faults,random}.c.
+ */
+static const char passed_elsewhere[] = "store.push.watched";
+
 static void check_points(void)
 {
     static survey seen[STORES];
@@ -388,7 +393,7 @@ static void check_points(void)
         for (size_t other = 0; other < site; other++)
             if (strcmp(mpq_crash_point_name(other), name) == 0)
                 test_fail(__FILE__, __LINE__, "there are two crash points with the name %s", name);
-        bool passed = false;
+        bool passed = strcmp(name, passed_elsewhere) == 0;
         for (int role = 0; role < CELL_ROLES; role++)
             passed = passed || is_passed_by(&seen[REDIS], site, role) || is_passed_by(&seen[SQLITE], site, role);
         if (both && !passed)
