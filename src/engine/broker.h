@@ -155,9 +155,13 @@ typedef struct mpq_broker_ops {
     int (*wait_arm)(mpq_broker *broker, mpq_error *err);
     /* Up to 2 descriptors to watch; returns how many. */
     int (*wait_fds)(mpq_broker *broker, int fds[2]);
-    /* 0 = woken: `out` may hold jobs (already reserved), look for more; 1 = nothing yet; -1 = failed, attach with
-     * RESUME. */
+    /* 0 = woken: `out` may hold jobs (already reserved, see wait_claim), look for more; 1 = nothing yet; -1 = failed,
+     * attach with RESUME. */
     int (*wait_collect)(mpq_broker *broker, mpq_batch *out, mpq_error *err);
+    /* Tells the store that the jobs wait_collect has brought are held. The next exchange does that, too, so this is for
+     * when there is none: before long, and before a job is run that RESUME would not be told of. Does not wait for the
+     * answer. NULL = there is nothing to tell. -1 = failed, attach with RESUME. */
+    int (*wait_claim)(mpq_broker *broker, mpq_error *err);
 
     /* Extends the lease of other owners (each worker of grab mode is an owner) on the handle's queue. */
     int (*renew)(mpq_broker *broker, const char *const *owners, size_t count, mpq_error *err);

@@ -120,6 +120,7 @@ const mpq_broker_ops mpq_broker_redis = {
     .wait_arm = mpq_redis_wait_arm,
     .wait_fds = mpq_redis_wait_fds,
     .wait_collect = mpq_redis_wait_collect,
+    .wait_claim = mpq_redis_wait_claim,
     .renew = mpq_redis_renew,
     .adopt = mpq_redis_adopt,
 };

@@ -211,5 +211,6 @@ int mpq_redis_fd(mpq_broker *broker);
 int mpq_redis_wait_arm(mpq_broker *broker, mpq_error *err);
 int mpq_redis_wait_fds(mpq_broker *broker, int fds[2]);
 int mpq_redis_wait_collect(mpq_broker *broker, mpq_batch *out, mpq_error *err);
+int mpq_redis_wait_claim(mpq_broker *broker, mpq_error *err);
 
 #endif

@@ -209,7 +209,7 @@ static int accept_job(mpq_redis *redis, mpq_slice envelope, mpq_batch *out, mpq_
     }
     if (out->bytes.failed || consumer->claims.failed || consumer->unstaged.failed)
         return mpq_error_set_memory(err);
-    return mpq_redis_claim(redis, err);
+    return 0;
 }
 
 /* 0 = woken, 1 = nothing. */
@@ -287,5 +287,16 @@ int mpq_redis_wait_collect(mpq_broker *broker, mpq_batch *out, mpq_error *err)
         mpq_batch_clear(out);
         mpq_redis_consumer_drop(redis);
     }
+    return rc;
+}
+
+int mpq_redis_wait_claim(mpq_broker *broker, mpq_error *err)
+{
+    mpq_redis *redis = (mpq_redis *)broker;
+    if (mpq_redis_consumer_check(redis, err) < 0)
+        return -1;
+    int rc = mpq_redis_claim(redis, err);
+    if (rc < 0)
+        mpq_redis_consumer_drop(redis);
     return rc;
 }

@@ -312,6 +312,16 @@ static void arm_wait(mpq_lane *lane)
     MPQ_CRASH_POINT("dispatcher.wait.armed");
 }
 
+/* What a hint has brought, unless an exchange has said it already. After the job was posted, since it costs time; until
+ * then only attach_resume knows that it may be running. */
+static void claim(mpq_lane *lane)
+{
+    mpq_error err;
+    if (lane->state == MPQ_LANE_UP && lane->broker->ops->wait_claim &&
+        lane->broker->ops->wait_claim(lane->broker, &err) < 0)
+        mpq_lane_down(lane, &err);
+}
+
 static void maintain(mpq_lane *lane, uint64_t now)
 {
     mpq_error err;
@@ -354,6 +364,7 @@ void mpq_lane_pump(mpq_lane *lane)
         send_exchange(lane);
     receive_answers(lane);
     remember(lane);
+    claim(lane);
     arm_wait(lane);
 }
 

@@ -220,6 +220,15 @@ static void run_next(grab *self)
     self->littered = true;
 }
 
+/* The job is about to be run, and nobody resumes a worker: whoever adopts its jobs has to know of it. */
+static int collect(grab *self, mpq_error *err)
+{
+    const mpq_broker_ops *ops = self->broker->ops;
+    if (ops->wait_collect(self->broker, &self->batch, err) < 0)
+        return -1;
+    return ops->wait_claim ? ops->wait_claim(self->broker, err) : 0;
+}
+
 /* Sleeps until the broker says that something is ready, a signal, or the next look. The manager sends the private
  * signal when there is a reason to leave; outside of ppoll it stays pending, so that it can't get lost in between. */
 static void wait_for_job(grab *self)
@@ -249,8 +258,7 @@ static void wait_for_job(grab *self)
     sigaddset(&blocked, MPQ_SIGNAL_INTERRUPT);
     sigaddset(&blocked, SIGTERM);
     sigprocmask(SIG_BLOCK, &blocked, &before);
-    if (!mpq_worker_must_leave(worker) && ppoll(fds, (nfds_t)count, &timeout, &before) > 0 &&
-        self->broker->ops->wait_collect(self->broker, &self->batch, &err) < 0)
+    if (!mpq_worker_must_leave(worker) && ppoll(fds, (nfds_t)count, &timeout, &before) > 0 && collect(self, &err) < 0)
         disconnected(self, &err);
     else
         self->next = 0;

@@ -318,6 +318,8 @@ static int call_consumer(char call)
         return broker->ops->wait_arm(broker, &err);
     case 'l':
         return collect();
+    case 'C':
+        return broker->ops->wait_claim(broker, &err);
     case 'n':
         return renew();
     case 'o':

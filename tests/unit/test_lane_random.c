@@ -93,6 +93,13 @@ static int collect_wire(mpq_broker *broker, mpq_batch *out, mpq_error *err)
     return fault(err) < 0 ? -1 : store_of(broker)->ops->wait_collect(store_of(broker), out, err);
 }
 
+/* The store itself needs none. */
+static int claim_wire(mpq_broker *broker, mpq_error *err)
+{
+    (void)broker;
+    return fault(err);
+}
+
 static int renew_wire(mpq_broker *broker, const char *const *owners, size_t count, mpq_error *err)
 {
     return store_of(broker)->ops->renew(store_of(broker), owners, count, err);
@@ -117,6 +124,7 @@ static const mpq_broker_ops wire_ops = {
     .wait_arm = arm_wire,
     .wait_fds = fds_of_wire,
     .wait_collect = collect_wire,
+    .wait_claim = claim_wire,
     .renew = renew_wire,
     .adopt = adopt_wire,
 };

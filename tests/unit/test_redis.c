@@ -184,13 +184,15 @@ TEST(a_delivered_job_can_be_settled_by_the_next_exchange)
     CHECK_INT(redis_command_int(&server, "EXISTS mpq:{q}:stage:a:1:1"), 0);
 }
 
-TEST(a_delivered_job_is_held_at_once)
+TEST(a_delivered_job_is_held_once_it_is_claimed)
 {
     NEED_SERVER(NULL);
     mpq_broker *p = handle(), *a = consumer("a:1", LEASE_MS), *b = consumer("b:1", LEASE_MS);
     CHECK(a->ops->wait_arm(a, &error) == 0);
     CHECK(push(p, 1) == 0);
     CHECK_INT(collect(a, 2000), 0);
+    CHECK_INT(redis_command_int(&server, "LLEN mpq:{q}:stage:a:1:1"), 1);
+    CHECK_INT(a->ops->wait_claim(a, &error), 0);
     wait_until("HLEN mpq:{q}:run:a:1", 2);
     CHECK_INT(b->ops->adopt(b, "a:1", &batch, &error), 0);
     CHECK_INT(batch.count, 1);
@@ -211,6 +213,7 @@ TEST(many_jobs_may_be_delivered_without_an_exchange)
         CHECK_INT(collect(a, 2000), 0);
         CHECK_INT(batch.count, 1);
         CHECK_INT(number_at(0), i);
+        CHECK_INT(i % 3 ? a->ops->wait_claim(a, &error) : 0, 0);
     }
     CHECK_INT(a->ops->receive(a, &batch, &error), 1);
     mpq_settle done[2] = {{.kind = MPQ_SETTLE_DONE, .id = id_of(1)}, {.kind = MPQ_SETTLE_DONE, .id = id_of(20)}};
@@ -236,6 +239,7 @@ TEST(a_job_delivered_while_exchanges_are_under_way_is_claimed)
     CHECK(push(p, 1) == 0);
     CHECK_INT(collect(a, 2000), 0);
     CHECK_INT(batch.count, 1);
+    CHECK_INT(a->ops->wait_claim(a, &error), 0);
     CHECK_INT(receive(a), 0);
     CHECK_INT(receive(a), 0);
     CHECK_INT(a->ops->receive(a, &batch, &error), 1);
