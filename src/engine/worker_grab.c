@@ -224,41 +224,59 @@ static void run_next(grab *self)
 static int collect(grab *self, mpq_error *err)
 {
     const mpq_broker_ops *ops = self->broker->ops;
-    if (ops->wait_collect(self->broker, &self->batch, err) < 0)
-        return -1;
-    return ops->wait_claim ? ops->wait_claim(self->broker, err) : 0;
+    int rc = ops->wait_collect(self->broker, &self->batch, err);
+    return rc == 0 && ops->wait_claim ? ops->wait_claim(self->broker, err) : rc;
+}
+
+/* Until the next look. Who is told of every job looks rarely. */
+static uint64_t wait_us(const grab *self)
+{
+    uint64_t wait_us = 1000 * (uint64_t)self->worker->queue->sleep_ms;
+    if (!self->broker->blind && wait_us < 1000 * MPQ_LOOK_MS)
+        wait_us = 1000 * MPQ_LOOK_MS;
+    return self->due_us >= 0 && (uint64_t)self->due_us < wait_us ? (uint64_t)self->due_us : wait_us;
+}
+
+/* 0 = there may be something, or it is time to look or to leave; 1 = the broker has said nothing of importance; -1 =
+ * failed. */
+static int wait_for_word(grab *self, uint64_t began_us, const sigset_t *signals, mpq_error *err)
+{
+    struct pollfd fds[2];
+    int hints[2];
+    uint64_t spent_us = mpq_clock_monotonic_us() - began_us, limit_us = wait_us(self);
+    if (spent_us >= limit_us || mpq_worker_must_leave(self->worker))
+        return 0;
+    uint64_t left_us = limit_us - spent_us;
+    struct timespec timeout = {.tv_sec = (time_t)(left_us / 1000000), .tv_nsec = (long)(left_us % 1000000) * 1000};
+    int count = self->broker->ops->wait_fds(self->broker, hints);
+    for (int i = 0; i < count; i++)
+        fds[i] = (struct pollfd){.fd = hints[i], .events = POLLIN};
+    return ppoll(fds, (nfds_t)count, &timeout, signals) > 0 ? collect(self, err) : 0;
 }
 
 /* Sleeps until the broker says that something is ready, a signal, or the next look. The manager sends the private
  * signal when there is a reason to leave; outside of ppoll it stays pending, so that it can't get lost in between. */
 static void wait_for_job(grab *self)
 {
-    mpq_worker *worker = self->worker;
-    struct pollfd fds[2];
-    int hints[2];
+    sigset_t blocked, before;
     mpq_error err;
-    mpq_worker_look_at_clock(worker);
-    mpq_worker_idle(worker);
+    int rc;
+    mpq_worker_look_at_clock(self->worker);
+    mpq_worker_idle(self->worker);
     if (self->broker->ops->wait_arm(self->broker, &err) < 0) {
         disconnected(self, &err);
         return;
     }
-    int count = self->broker->ops->wait_fds(self->broker, hints);
-    for (int i = 0; i < count; i++)
-        fds[i] = (struct pollfd){.fd = hints[i], .events = POLLIN};
     MPQ_CRASH_POINT("grab.wait.armed");
-    uint64_t wait_us = 1000 * (uint64_t)worker->queue->sleep_ms;
-    if (!self->broker->blind && wait_us < 1000 * MPQ_LOOK_MS)
-        wait_us = 1000 * MPQ_LOOK_MS;
-    if (self->due_us >= 0 && (uint64_t)self->due_us < wait_us)
-        wait_us = (uint64_t)self->due_us;
-    struct timespec timeout = {.tv_sec = (time_t)(wait_us / 1000000), .tv_nsec = (long)(wait_us % 1000000) * 1000};
-    sigset_t blocked, before;
     sigemptyset(&blocked);
     sigaddset(&blocked, MPQ_SIGNAL_INTERRUPT);
     sigaddset(&blocked, SIGTERM);
     sigprocmask(SIG_BLOCK, &blocked, &before);
-    if (!mpq_worker_must_leave(worker) && ppoll(fds, (nfds_t)count, &timeout, &before) > 0 && collect(self, &err) < 0)
+    uint64_t began_us = mpq_clock_monotonic_us();
+    do
+        rc = wait_for_word(self, began_us, &before, &err);
+    while (rc > 0);
+    if (rc < 0)
         disconnected(self, &err);
     else
         self->next = 0;

@@ -103,3 +103,44 @@ TEST(grab_worker_keeps_calm_where_it_may_not_wait)
     CHECK_INT(status, 0);
     teardown();
 }
+
+/* Of a command since CONFIG RESETSTAT; `what` is "calls" or "rejected_calls". */
+static long count_of(const char *command, const char *what)
+{
+    char text[64];
+    redisReply *reply = redis_command(&server, "INFO commandstats");
+    snprintf(text, sizeof text, "cmdstat_%s:", command);
+    const char *at = strstr(reply->str, text);
+    snprintf(text, sizeof text, "%s=", what);
+    at = at ? strstr(at, text) : NULL;
+    long count = at ? strtol(at + strlen(text), NULL, 10) : 0;
+    freeReplyObject(reply);
+    return count;
+}
+
+/* It refuses BLMOVE, and lets scripts make room. */
+TEST(grab_worker_keeps_calm_where_nothing_more_fits_in)
+{
+    if (!redis_server_available())
+        SKIP("no redis-server");
+    setup("maxmemory-policy noeviction\n");
+    queue.sleep_ms = 100;
+    push("done");
+    freeReplyObject(redis_command(&server, "CONFIG SET maxmemory 1"));
+    pid_t pid = start_worker();
+    for (int i = 0; i < 1000 && redis_command_int(&server, "HLEN mpq:{q}:stats") < 2; i++)
+        usleep(10000);
+    freeReplyObject(redis_command(&server, "CONFIG RESETSTAT"));
+    usleep(1000000);
+    long refused = count_of("blmove", "rejected_calls"), asked = count_of("evalsha", "calls");
+    CHECK(refused > 0 && refused <= 20);
+    CHECK(asked > 0 && asked <= 40);
+    freeReplyObject(redis_command(&server, "CONFIG SET maxmemory 0"));
+    push("done");
+    for (int i = 0; i < 1000 && redis_command_int(&server, "HGET mpq:{q}:stats done") < 2; i++)
+        usleep(10000);
+    CHECK_INT(redis_command_int(&server, "HGET mpq:{q}:stats done"), 2);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    teardown();
+}
