@@ -75,14 +75,19 @@ static bool is_somebody_coming(mpq_ring_waker *waker, uint64_t naps)
     return roused && naps == waker->naps_when_roused;
 }
 
-/* Who has gone to sleep since the last look is not among those that were seen to be awake. */
+/* Who has gone to sleep since the last look is neither among those that were seen to be awake nor on its way. */
+static void count_naps(mpq_ring_waker *waker, uint64_t naps)
+{
+    uint64_t napped = naps - waker->naps_counted, budget = waker->budget + napped;
+    waker->naps_counted = naps;
+    waker->coming -= napped < waker->coming ? (uint32_t)napped : waker->coming;
+    if (waker->budget != NO_LIMIT)
+        waker->budget = budget < NO_LIMIT ? (uint32_t)budget : NO_LIMIT - 1;
+}
+
 static bool may_wake(mpq_ring_waker *waker, uint64_t naps)
 {
-    if (waker->budget == NO_LIMIT)
-        return true;
-    uint64_t budget = waker->budget + (naps - waker->naps_when_paced);
-    waker->budget = budget < NO_LIMIT ? (uint32_t)budget : NO_LIMIT - 1;
-    waker->naps_when_paced = naps;
+    count_naps(waker, naps);
     return waker->budget > 0;
 }
 
@@ -111,12 +116,12 @@ static void notice_stall(mpq_ring_waker *waker, const mpq_ring_sight *sight)
 
 static void set_budget(mpq_ring_waker *waker, const mpq_ring_sight *sight)
 {
+    count_naps(waker, sight->naps);
     if (sight->now_us - waker->coming_since_us > COMING_FOR_US) {
         waker->coming = 0;
         waker->coming_since_us = sight->now_us;
     }
     uint64_t limit = (uint64_t)sight->limit + waker->beyond, awake = (uint64_t)sight->awake + waker->coming;
-    waker->naps_when_paced = sight->naps;
     if (sight->limit == NO_LIMIT)
         waker->budget = NO_LIMIT;
     else

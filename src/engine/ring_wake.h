@@ -31,7 +31,7 @@ typedef struct mpq_ring_waker {
     bool roused;            /* a worker was woken ahead of the next posting, when bell->naps was the following */
     uint64_t naps_when_roused;
     uint32_t budget; /* so many more may be woken, and one for each nap since; UINT32_MAX = any number */
-    uint64_t naps_when_paced;
+    uint64_t naps_counted;
     uint32_t coming; /* woken lately: perhaps they are not seen to be awake yet */
     uint64_t coming_since_us;
     bool held_back; /* something was posted, and nobody woken for it */

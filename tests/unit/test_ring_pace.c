@@ -176,6 +176,23 @@ TEST(who_falls_asleep_after_the_look_makes_room_for_a_wake_up)
     mpq_ring_feeder_close(feeder);
 }
 
+/* Woken a moment ago, it has already gone to sleep again: nothing is to be expected of it. */
+TEST(who_has_come_and_gone_makes_room_for_a_wake_up)
+{
+    OPEN_RING();
+    atomic_store(go, 2);
+    look(0, 1, 1000);
+    post(0, 1);
+    CHECK(ready_becomes(0));
+    for (int i = 0; i < WORKERS; i++)
+        CHECK(process_wait_for_sleep(workers[i]));
+    look(0, 1, 50);
+    post(1, 1);
+    CHECK(!mpq_ring_holds_back(feeder));
+    CHECK(ready_becomes(0));
+    mpq_ring_feeder_close(feeder);
+}
+
 TEST(a_new_dispatcher_wakes_all_for_what_was_held_back)
 {
     OPEN_RING();
