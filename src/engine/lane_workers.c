@@ -29,7 +29,7 @@ static bool is_aside(const mpq_lane *lane, const mpq_board_worker *worker, uint6
     return true;
 }
 
-/* Returns how many compete for a processor: neither asleep nor in a long job. */
+/* Returns how many compete for a processor: neither asleep nor leaving nor in a long job. */
 static uint32_t count_workers(mpq_lane *lane, uint64_t now)
 {
     mpq_board_file *board = lane->process->board.file;
@@ -48,7 +48,8 @@ static uint32_t count_workers(mpq_lane *lane, uint64_t now)
         uint64_t for_ms = running && now > since ? now - since : 0;
         lane->workers++;
         lane->idle += !running;
-        competing += for_ms < LONG_RUN_MS && !mpq_ring_is_asleep(lane->ring, i);
+        bool leaving = atomic_load_explicit(&worker->leaving_at_ms, memory_order_relaxed) != 0;
+        competing += for_ms < LONG_RUN_MS && !leaving && !mpq_ring_is_asleep(lane->ring, i);
         if (for_ms < youngest)
             youngest = for_ms;
     }
@@ -57,12 +58,15 @@ static uint32_t count_workers(mpq_lane *lane, uint64_t now)
     return competing;
 }
 
-/* Of short jobs each processor can be kept busy by one worker; how long those take that are ready nobody knows. */
+/* Of short jobs each processor can be kept busy by one worker; how long those take that are ready nobody knows. Without
+ * the broker nothing comes that is worth the waiting, and the attempts to reach it would keep us from waking anyone. */
 static uint32_t awake_limit(const mpq_lane *lane)
 {
     bool short_jobs = lane->prefetch.measured && lane->prefetch.average_us < SHORT_JOB_US;
     bool too_many = lane->workers > lane->processors;
-    return short_jobs && too_many && !mpq_lane_is_stopping(lane) ? lane->processors : UINT32_MAX;
+    if (!short_jobs || !too_many || lane->state != MPQ_LANE_UP || mpq_lane_is_stopping(lane))
+        return UINT32_MAX;
+    return lane->processors;
 }
 
 void mpq_lane_look_at_workers(mpq_lane *lane, uint64_t now_us)
