@@ -6,6 +6,7 @@
 enum {
     LONG_ASIDE_MS = 100,
     LONG_RUN_MS = 2,   /* not another short job */
+    NEWS_MS = 8,       /* so long it says something of the jobs behind it */
     SHORT_JOB_US = 100 /* on the average: waking a worker takes about as long */
 };
 
@@ -29,12 +30,17 @@ static bool is_aside(const mpq_lane *lane, const mpq_board_worker *worker, uint6
     return true;
 }
 
-/* Returns how many compete for a processor: neither asleep nor leaving nor in a long job. */
-static uint32_t count_workers(mpq_lane *lane, uint64_t now)
+/* What the limit of those that are woken depends on. */
+typedef struct sight {
+    uint32_t competing;   /* for a processor: neither asleep nor leaving nor in a long job */
+    uint32_t long_lately; /* turned out to be in a long job, lately */
+} sight;
+
+static sight count_workers(mpq_lane *lane, uint64_t now)
 {
     mpq_board_file *board = lane->process->board.file;
     uint64_t youngest = UINT64_MAX;
-    uint32_t competing = 0;
+    sight seen = {0};
     lane->workers = lane->idle = 0;
     for (uint32_t i = 0; i < board->worker_capacity; i++) {
         mpq_board_worker *worker = &board->workers[i];
@@ -49,29 +55,31 @@ static uint32_t count_workers(mpq_lane *lane, uint64_t now)
         lane->workers++;
         lane->idle += !running;
         bool leaving = atomic_load_explicit(&worker->leaving_at_ms, memory_order_relaxed) != 0;
-        competing += for_ms < LONG_RUN_MS && !leaving && !mpq_ring_is_asleep(lane->ring, i);
+        seen.competing += for_ms < LONG_RUN_MS && !leaving && !mpq_ring_is_asleep(lane->ring, i);
+        seen.long_lately += for_ms >= LONG_RUN_MS && for_ms < NEWS_MS;
         if (for_ms < youngest)
             youngest = for_ms;
     }
     lane->youngest_running_us = lane->workers ? youngest * 1000 : 0;
     lane->target = mpq_prefetch_target(&lane->prefetch, lane->workers, lane->idle, lane->youngest_running_us);
-    return competing;
+    return seen;
 }
 
-/* Of short jobs each processor can be kept busy by one worker; how long those take that are ready nobody knows. Without
- * the broker nothing comes that is worth the waiting, and the attempts to reach it would keep us from waking anyone. */
-static uint32_t awake_limit(const mpq_lane *lane)
+/* Of short jobs each processor can be kept busy by one worker. How long those take that are ready nobody knows: where
+ * some turn out to be long, more may be. Without the broker nothing comes that is worth the waiting, and the attempts
+ * to reach it would keep us from waking anyone. */
+static uint32_t awake_limit(const mpq_lane *lane, uint32_t long_lately)
 {
     bool short_jobs = lane->prefetch.measured && lane->prefetch.average_us < SHORT_JOB_US;
     bool too_many = lane->workers > lane->processors;
     if (!short_jobs || !too_many || lane->state != MPQ_LANE_UP || mpq_lane_is_stopping(lane))
         return UINT32_MAX;
-    return lane->processors;
+    return lane->processors + long_lately;
 }
 
 void mpq_lane_look_at_workers(mpq_lane *lane, uint64_t now_us)
 {
     uint64_t naps = mpq_ring_naps(lane->ring);
-    uint32_t competing = count_workers(lane, now_us / 1000);
-    mpq_ring_pace(lane->feeder, naps, competing, awake_limit(lane), now_us);
+    sight seen = count_workers(lane, now_us / 1000);
+    mpq_ring_pace(lane->feeder, naps, seen.competing, awake_limit(lane, seen.long_lately), now_us);
 }

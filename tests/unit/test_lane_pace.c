@@ -6,7 +6,7 @@
 #include "processes.h"
 #include "test.h"
 
-enum { FOREVER_MS = 3600000, WORKERS = 3 };
+enum { FOREVER_MS = 3600000, WORKERS = 8 };
 
 static mpq_ring *ring;
 static pid_t sleepers[WORKERS];
@@ -101,6 +101,35 @@ TEST(nothing_is_held_back_while_the_broker_is_away)
     CHECK(!mpq_ring_holds_back(rig.lane->feeder));
     CHECK(ready_becomes(0));
     for (uint32_t i = 1; i < 3; i++)
+        process_stop(sleepers[i]);
+    lane_rig_close(&rig);
+}
+
+static void set_running(lane_rig *rig, uint32_t index, uint64_t for_ms)
+{
+    atomic_store(&worker(rig, index)->run_token, 1);
+    atomic_store(&worker(rig, index)->run_started_at_ms, mpq_clock_monotonic_ms() - for_ms);
+}
+
+/* Else a burst of long jobs behind short ones would begin one by one: each time as many more are woken as there were
+ * surprises. */
+TEST(long_jobs_among_short_ones_make_room_for_as_many_more)
+{
+    lane_rig rig;
+    setup(&rig, WORKERS);
+    push(&rig, WORKERS);
+    CHECK(mpq_ring_holds_back(rig.lane->feeder));
+    CHECK(lane_rig_claim(&rig) != MPQ_SLOT_NONE);
+    set_running(&rig, 0, 4);
+    mpq_lane_look_at_workers(rig.lane, mpq_clock_monotonic_us());
+    CHECK(ready_becomes(WORKERS - 3)); /* one for the processor, one for the surprise */
+    for (uint32_t i = 0; i < WORKERS; i++)
+        if (!mpq_ring_is_asleep(ring, i))
+            set_running(&rig, i, i == 0 ? 1000 : 4);
+    usleep(1000);
+    mpq_lane_look_at_workers(rig.lane, mpq_clock_monotonic_us());
+    CHECK(ready_becomes(WORKERS - 6)); /* one for the processor, two for the two */
+    for (uint32_t i = 1; i < WORKERS; i++)
         process_stop(sleepers[i]);
     lane_rig_close(&rig);
 }
