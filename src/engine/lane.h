@@ -125,7 +125,7 @@ int mpq_lane_detach(mpq_lane *lane, mpq_error *err);
 
 /* -- lane_workers.c ------------------------------------------------------------------------------------------------ */
 
-/* That this process may use, at least 1. */
+/* That this process may use, at least 1; UINT32_MAX = more than can be counted. */
 uint32_t mpq_lane_count_processors(void);
 /* Counts the workers, wakes some if need be, and sets how many jobs are wanted in the ring. */
 void mpq_lane_look_at_workers(mpq_lane *lane, uint64_t now_us);

@@ -14,7 +14,7 @@ uint32_t mpq_lane_count_processors(void)
 {
     cpu_set_t allowed;
     int count = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 0;
-    return count > 0 ? (uint32_t)count : 1;
+    return count > 0 ? (uint32_t)count : UINT32_MAX;
 }
 
 /* It is busy with what jobs have left behind. The manager sets that a limit, once it has been told. */
