@@ -1,10 +1,10 @@
 /*
  * Sleeping until there is work: BLMOVE for ready jobs, a subscription for due times.
  *
- * The job that BLMOVE delivers is in this owner's stage, not yet among the jobs it holds: the next exchange claims it.
- * BLMOVE knows nothing of leases. So a job that comes when ours may have ended is not given out; the next exchange puts
- * it back, or reports the loss. A BLMOVE outlives being woken by something else: its job is collected whenever it
- * comes.
+ * The job that BLMOVE delivers is in this owner's stage, not yet among the jobs it holds: the next exchange claims it,
+ * or a request of its own, before it is given out. BLMOVE knows nothing of leases. So a job that comes when ours may
+ * have ended is not given out; the next exchange puts it back, or reports the loss. A BLMOVE outlives being woken by
+ * something else: its job is collected whenever it comes.
  */
 #include "broker_redis.h"
 
@@ -253,6 +253,8 @@ int mpq_redis_put_delivered_first(mpq_redis *redis, mpq_batch *out, mpq_error *e
         return 0;
     mpq_batch_init(&delivered);
     int rc = collect_blocked(redis, mpq_redis_deadline(redis), &delivered, err);
+    if (rc >= 0)
+        rc = mpq_redis_claim(redis, err);
     if (delivered.count > 0)
         mpq_batch_prepend(out, mpq_batch_envelope(&delivered, 0));
     mpq_batch_fini(&delivered);

@@ -269,6 +269,21 @@ TEST(a_delivered_job_comes_before_those_of_a_later_exchange)
     CHECK_INT(held, 3);
 }
 
+/* Whoever gets it with an answer may run it at once, and be killed by it. */
+TEST(a_job_delivered_with_an_answer_is_held)
+{
+    NEED_SERVER(NULL);
+    mpq_broker *p = handle(), *a = consumer("a:1", LEASE_MS), *b = consumer("b:1", LEASE_MS);
+    CHECK(a->ops->wait_arm(a, &error) == 0);
+    usleep(50000);
+    CHECK(push(p, 1) == 0);
+    CHECK_INT(take(a, 1), 1);
+    wait_until("HLEN mpq:{q}:run:a:1", 2);
+    CHECK_INT(b->ops->adopt(b, "a:1", &batch, &error), 0);
+    CHECK_INT(batch.count, 1);
+    CHECK_INT(redis_command_int(&server, "LLEN mpq:{q}:ready"), 0);
+}
+
 TEST(a_job_reserved_before_one_that_is_delivered_comes_first)
 {
     NEED_SERVER(NULL);
