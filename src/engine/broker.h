@@ -158,9 +158,9 @@ typedef struct mpq_broker_ops {
     /* 0 = woken: `out` may hold jobs (already reserved, see wait_claim), look for more; 1 = nothing yet; -1 = failed,
      * attach with RESUME. */
     int (*wait_collect)(mpq_broker *broker, mpq_batch *out, mpq_error *err);
-    /* Tells the store that the jobs wait_collect has brought are held. The next exchange does that, too, so this is for
-     * when there is none: before long, and before a job is run that RESUME would not be told of. Does not wait for the
-     * answer. NULL = there is nothing to tell. -1 = failed, attach with RESUME. */
+    /* Tells the store that the jobs wait_collect has brought are held, as the next exchange does, too: one of the two
+     * before they are given out, or a job that kills everybody at once is not counted. Does not wait for the answer.
+     * NULL = there is nothing to tell. -1 = failed, attach with RESUME. */
     int (*wait_claim)(mpq_broker *broker, mpq_error *err);
 
     /* Extends the lease of other owners (each worker of grab mode is an owner) on the handle's queue. */

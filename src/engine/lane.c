@@ -71,7 +71,7 @@ static uint32_t wanted(const mpq_lane *lane)
 {
     if (mpq_lane_is_stopping(lane) || lane->config->mode == MPQ_MODE_GRAB || lane->overflow.count > 0)
         return 0;
-    uint32_t on_the_way = coming(lane);
+    uint32_t on_the_way = coming(lane) + lane->delivered;
     uint32_t have = mpq_ring_ready(lane->ring) + on_the_way;
     uint32_t want = lane->target > have ? lane->target - have : 0;
     uint32_t room = mpq_ring_free_slots(lane->feeder);
@@ -312,16 +312,6 @@ static void arm_wait(mpq_lane *lane)
     MPQ_CRASH_POINT("dispatcher.wait.armed");
 }
 
-/* What a hint has brought, unless an exchange has said it already. After the job was posted, since it costs time; until
- * then only attach_resume knows that it may be running. */
-static void claim(mpq_lane *lane)
-{
-    mpq_error err;
-    if (lane->state == MPQ_LANE_UP && lane->broker->ops->wait_claim &&
-        lane->broker->ops->wait_claim(lane->broker, &err) < 0)
-        mpq_lane_down(lane, &err);
-}
-
 static void maintain(mpq_lane *lane, uint64_t now)
 {
     mpq_error err;
@@ -364,8 +354,22 @@ void mpq_lane_pump(mpq_lane *lane)
         send_exchange(lane);
     receive_answers(lane);
     remember(lane);
-    claim(lane);
     arm_wait(lane);
+}
+
+/* Before a worker can have them: a job may kill all of us at once, and that has to be counted. The exchange that
+ * follows anyway says it as well. */
+static void claim_delivered(mpq_lane *lane)
+{
+    const mpq_broker_ops *ops = lane->broker->ops;
+    mpq_error err;
+    lane->delivered = (uint32_t)lane->batch.count;
+    collect_finished(lane);
+    if (wants_send(lane, mpq_clock_monotonic_us()))
+        send_exchange(lane);
+    else if (ops->wait_claim && ops->wait_claim(lane->broker, &err) < 0)
+        mpq_lane_down(lane, &err);
+    lane->delivered = 0;
 }
 
 void mpq_lane_woken(mpq_lane *lane)
@@ -386,6 +390,11 @@ void mpq_lane_woken(mpq_lane *lane)
     lane->empty = false;
     for (int i = 0; i < MPQ_LANE_FLIGHTS; i++)
         lane->flights[i].outdated = true;
+    if (lane->batch.count > 0)
+        claim_delivered(lane);
+    if (lane->state != MPQ_LANE_UP)
+        return; /* they are still staged, or held: attach returns them */
+    MPQ_CRASH_POINT("dispatcher.wait.claimed");
     mpq_lane_post_batch(lane);
     MPQ_CRASH_POINT("dispatcher.wait.posted");
 }

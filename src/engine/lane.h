@@ -74,6 +74,7 @@ typedef struct mpq_lane {
     uint32_t workers, idle; /* started workers of this queue, as of the last pump */
     uint64_t youngest_running_us;
     uint32_t processors;        /* that this process may use */
+    uint32_t delivered;         /* by a hint, about to be posted */
     uint32_t target;            /* see mpq_prefetch_target */
     bool empty;                 /* the broker had nothing more to give when last asked */
     bool waiting;               /* wait_arm is in force */

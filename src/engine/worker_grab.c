@@ -220,7 +220,7 @@ static void run_next(grab *self)
     self->littered = true;
 }
 
-/* The job is about to be run, and nobody resumes a worker: whoever adopts its jobs has to know of it. */
+/* Whoever adopts the jobs of this worker has to know of the one that it is about to run. */
 static int collect(grab *self, mpq_error *err)
 {
     const mpq_broker_ops *ops = self->broker->ops;

@@ -119,6 +119,12 @@ static int collect_fake(mpq_broker *broker, mpq_batch *out, mpq_error *err)
     return 0;
 }
 
+static int claim_fake(mpq_broker *broker, mpq_error *err)
+{
+    fake_of(broker)->claimed++;
+    return fail_if(fake_of(broker)->claim_fails, err);
+}
+
 static int renew_fake(mpq_broker *broker, const char *const *owners, size_t count, mpq_error *err)
 {
     (void)broker, (void)owners, (void)count, (void)err;
@@ -146,6 +152,7 @@ static const mpq_broker_ops fake_ops = {
     .wait_arm = arm_fake,
     .wait_fds = no_fds,
     .wait_collect = collect_fake,
+    .wait_claim = claim_fake,
     .renew = renew_fake,
     .adopt = adopt_fake,
 };

@@ -19,7 +19,7 @@ typedef struct fake_broker_sent {
 typedef struct fake_broker {
     mpq_broker head;
     bool answers_late; /* exchanges wait for it to be false */
-    bool attach_fails, send_fails, adopt_fails, arm_fails, detach_fails;
+    bool attach_fails, send_fails, adopt_fails, arm_fails, claim_fails, detach_fails;
     mpq_id held[FAKE_BROKER_HELD_MAX]; /* what attach says */
     size_t held_count;
     mpq_id given[FAKE_BROKER_HELD_MAX]; /* what it was told last */
@@ -30,7 +30,7 @@ typedef struct fake_broker {
     int64_t look_in_ms;                             /* what adopt says */
     bool ended;                                     /* the same */
     fake_broker_sent sends[FAKE_BROKER_SENDS_KEPT]; /* the last ones */
-    unsigned attaches, sent, answered, adopted, armed, detached;
+    unsigned attaches, sent, answered, adopted, armed, claimed, detached;
     unsigned outstanding;
     bool wants[2]; /* of the outstanding ones, oldest first */
 } fake_broker;

@@ -58,6 +58,68 @@ TEST(lane_remembers_a_hint_that_overtakes_an_answer)
     lane_rig_close(&rig);
 }
 
+static void deliver(lane_rig *rig, uint32_t number)
+{
+    fake_broker_put(&rig->broker->hinted, number, 4);
+    rig->broker->hint = true;
+    mpq_lane_woken(rig->lane);
+}
+
+/* Or a job that kills the whole service as soon as it begins would not be counted. */
+TEST(lane_claims_what_a_hint_delivers_before_a_worker_can_have_it)
+{
+    lane_rig rig;
+    lane_rig_open_with_fake_broker(&rig, 2, 0);
+    lane_rig_pump(&rig, 2);
+    rig.broker->send_fails = true; /* the exchange that would say it */
+    deliver(&rig, 7);
+    CHECK_INT(rig.lane->state, MPQ_LANE_DOWN);
+    CHECK_INT(lane_rig_claim(&rig), MPQ_SLOT_NONE);
+    rig.broker->send_fails = false;
+    rig.lane->retry_at_ms = 0;
+    lane_rig_pump(&rig, 2);
+    CHECK_INT(rig.broker->given_count, 0);
+    unsigned before = rig.broker->sent;
+    deliver(&rig, 7);
+    CHECK_INT(rig.broker->sent, before + 1);
+    CHECK_INT(rig.broker->claimed, 0);
+    CHECK(lane_rig_claim(&rig) != MPQ_SLOT_NONE);
+    lane_rig_close(&rig);
+}
+
+TEST(lane_claims_without_an_exchange_when_there_is_none)
+{
+    lane_rig rig;
+    lane_rig_open_with_fake_broker(&rig, 1, 0);
+    lane_rig_pump(&rig, 2);
+    rig.broker->answers_late = true;
+    rig.lane->look_at_ms = 1;
+    lane_rig_pump(&rig, 1);
+    CHECK_INT(rig.lane->flight_count, 1);
+    deliver(&rig, 7);
+    CHECK_INT(rig.broker->claimed, 1);
+    CHECK(lane_rig_claim(&rig) != MPQ_SLOT_NONE);
+    rig.broker->claim_fails = true;
+    deliver(&rig, 8);
+    CHECK_INT(rig.lane->state, MPQ_LANE_DOWN);
+    CHECK_INT(lane_rig_claim(&rig), MPQ_SLOT_NONE);
+    lane_rig_close(&rig);
+}
+
+/* What is on its way into the ring is there already, as far as the exchange that claims it is concerned. */
+TEST(lane_wants_one_job_less_when_it_claims_one)
+{
+    lane_rig rig;
+    lane_rig_open_with_fake_broker(&rig, 2, 0);
+    lane_rig_pump(&rig, 2);
+    uint32_t target = rig.lane->target;
+    unsigned before = rig.broker->sent;
+    deliver(&rig, 7);
+    CHECK_INT(rig.broker->sent, before + 1);
+    CHECK_INT(rig.broker->sends[before % FAKE_BROKER_SENDS_KEPT].want, target - 1);
+    lane_rig_close(&rig);
+}
+
 /* -- who holds what -------------------------------------------------------------------------------------------- */
 
 /* A job whose lease was lost still runs here when it is reserved again and that answer gets lost: it is in a slot, but

@@ -5,8 +5,11 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "crashpoint.h"
 #include "fake_service.h"
+#include "processes.h"
 #include "procfs.h"
+#include "redis_server.h"
 #include "test.h"
 
 static fake_service service;
@@ -36,6 +39,46 @@ TEST(service_dies_with_its_manager_and_is_taken_over)
     snprintf(expected, sizeof expected, "run kill-manager");
     CHECK_INT(fake_host_count(service.directory, expected), 1);
     fake_service_check_stops(&service);
+}
+
+static mpq_crash_plan *stop_at(const char *point)
+{
+    uint32_t site = 0;
+    while (strcmp(mpq_crash_point_name(site), point) != 0)
+        site++;
+    mpq_crash_plan *plan = process_shared_memory(sizeof *plan);
+    mpq_crash_use(plan, NULL, NULL);
+    mpq_crash_arm(plan, site, 0, MPQ_CRASH_STOP, 1);
+    return plan;
+}
+
+/* However soon it does so: the dispatcher may have got no further than giving it out. */
+TEST(service_counts_a_job_that_woke_it_and_kills_it_at_once)
+{
+    enum mpq_end end;
+    int code;
+    char message[512];
+    redis_server server;
+    if (!redis_server_available())
+        SKIP("no redis-server");
+    redis_server_start(&server, NULL);
+    fake_service_init(&service, "killed-at-once");
+    mpq_broker_config_fini(&service.config.broker);
+    redis_server_config(&server, &service.config.broker);
+    mpq_crash_plan *plan = stop_at("dispatcher.wait.posted");
+    CHECK_INT(fake_service_start(&service), 0);
+    fake_service_pause(200);
+    fake_service_push(&service, "kill-manager", 0, 1);
+    CHECK_INT(fake_service_join(&service, 5000), 128 + SIGKILL);
+    CHECK(plan->victim != 0);
+    CHECK_INT(fake_service_start(&service), 0);
+    CHECK_INT(fake_service_failed(&service, &end, &code, message, sizeof message), 0);
+    CHECK_INT(end, MPQ_END_SERVICE_LOST);
+    CHECK(fake_service_drained(&service));
+    CHECK_INT(fake_host_count(service.directory, "run kill-manager"), 1);
+    CHECK_INT(fake_service_stop(&service), 0);
+    redis_server_kill(&server);
+    fake_service_check_clean(&service);
 }
 
 /* The predecessor's jobs are still known after a start that got nowhere. */
