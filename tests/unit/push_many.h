@@ -3,34 +3,11 @@
 #define MPQ_PUSH_MANY_H
 
 #include "crashpoint.h"
-#include "proxy.h"
-#include "redis_fixture.h"
+#include "push_fixture.h"
 
 enum { MANY = 200 }; /* jobs of a push, at most */
 
 static uint32_t last; /* number of the last job, which is the sequence of its push, too */
-
-static inline long long waiting(void)
-{
-    return redis_command_int(&server, "LLEN mpq:{q}:ready");
-}
-
-/* Calls of a command since CONFIG RESETSTAT. */
-static inline long calls_of(const char *command)
-{
-    char text[64];
-    redisReply *reply = redis_command(&server, "INFO commandstats");
-    snprintf(text, sizeof text, "cmdstat_%s:calls=", command);
-    const char *at = strstr(reply->str, text);
-    long calls = at ? strtol(at + strlen(text), NULL, 10) : 0;
-    freeReplyObject(reply);
-    return calls;
-}
-
-static inline void forget_calls(void)
-{
-    freeReplyObject(redis_command(&server, "CONFIG RESETSTAT"));
-}
 
 /* The jobs after `before`. */
 static inline int push_after(mpq_broker *broker, uint32_t before, uint32_t count, mpq_slice payload,
@@ -89,7 +66,6 @@ static inline void check_jobs(void)
 /* -- at certain moments ---------------------------------------------------------------------------------------- */
 
 static mpq_crash_plan plan;
-static proxy between;
 static mpq_broker *direct;
 
 static inline size_t site_of(const char *name)
@@ -146,19 +122,6 @@ static inline void freeze_server(void *arg)
 {
     (void)arg;
     redis_server_freeze(&server, true);
-}
-
-static inline mpq_broker *handle_through_proxy(void)
-{
-    char path[96];
-    snprintf(path, sizeof path, "%.60s/proxy-%ld", test_tmpdir(), (long)getpid());
-    if (!proxy_start(&between, path, server.socket_path))
-        test_fail(__FILE__, __LINE__, "no proxy");
-    char *straight = config.socket_path;
-    config.socket_path = path;
-    mpq_broker *broker = handle();
-    config.socket_path = straight;
-    return broker;
 }
 
 #endif

@@ -1,29 +1,6 @@
 /* Pushing to Redis through gates: see broker_redis_gate.c. However requests are delayed, lost or refused, each
  * sequence is in the queue once. */
-#include "proxy.h"
-#include "redis_fixture.h"
-
-static long long waiting(void)
-{
-    return redis_command_int(&server, "LLEN mpq:{q}:ready");
-}
-
-/* Calls of a command since CONFIG RESETSTAT. */
-static long calls_of(const char *command)
-{
-    char text[64];
-    redisReply *reply = redis_command(&server, "INFO commandstats");
-    snprintf(text, sizeof text, "cmdstat_%s:calls=", command);
-    const char *at = strstr(reply->str, text);
-    long calls = at ? strtol(at + strlen(text), NULL, 10) : 0;
-    freeReplyObject(reply);
-    return calls;
-}
-
-static void forget_calls(void)
-{
-    freeReplyObject(redis_command(&server, "CONFIG RESETSTAT"));
-}
+#include "push_fixture.h"
 
 static int push_to(mpq_broker *broker, const char *queue, uint32_t number)
 {
@@ -141,21 +118,6 @@ TEST(an_open_gate_lets_no_old_sequence_pass)
 }
 
 /* -- late requests ---------------------------------------------------------------------------------------------- */
-
-static proxy between;
-
-static mpq_broker *handle_through_proxy(void)
-{
-    char path[96];
-    snprintf(path, sizeof path, "%.60s/proxy-%ld", test_tmpdir(), (long)getpid());
-    if (!proxy_start(&between, path, server.socket_path))
-        test_fail(__FILE__, __LINE__, "no proxy");
-    char *direct = config.socket_path;
-    config.socket_path = path;
-    mpq_broker *broker = handle();
-    config.socket_path = direct;
-    return broker;
-}
 
 TEST(a_late_request_finds_that_its_repetition_was_there)
 {
