@@ -1,5 +1,7 @@
 -- Retires an owner whose lease has ended and sweeps what late BLMOVEs left in retired stages. The jobs that it held
 -- stay there until exchange.lua settles them. Whoever looks for no owner by name renews its own lease.
+-- A job that BLMOVE had delivered, and nobody claimed, may have begun or not. Who names the owner knows, so it is held.
+-- Else it goes back, marked: whoever finds it so a second time counts it, or it could end one owner after the other.
 -- KEYS: run, ready, nodes, retired, delayed
 -- ARGV: token, own name, name of the dead owner or '', prefix of the queue's keys, lease ms
 -- Answers LOST, STALE, ENDED (our own lease has), NOBODY, {name of the dead owner, number and jobs of each chunk...}, or
@@ -38,6 +40,34 @@ if #names > 0 then
     call('ZREMRANGEBYSCORE', retired, '-inf', now - 3600000)
 end
 
+-- Its flags are in byte 5; see job.h, MPQ_JOB_IN_DOUBT.
+local function is_in_doubt(envelope)
+    return string.byte(envelope, 5) % 4 >= 2
+end
+
+local function mark(envelope)
+    return sub(envelope, 1, 4) .. string.char(string.byte(envelope, 5) + 2) .. sub(envelope, 6)
+end
+
+-- `first`: the number of the first new chunk; each is one of its own, as a claim's.
+local function end_stage(name, theirs, first, named)
+    local staged = call('LRANGE', prefix .. 'stage:' .. name, 0, -1)
+    call('DEL', prefix .. 'stage:' .. name)
+    for i = #staged, 1, -1 do
+        local envelope = staged[i]
+        if #envelope < 72 or sub(envelope, 1, 2) ~= 'MQ' then
+            call('LPUSH', ready, envelope)
+        elseif named or is_in_doubt(envelope) then
+            local chunk = string.format('%.0f', first)
+            call('RPUSH', prefix .. 'held:' .. dead .. ':' .. chunk, envelope)
+            call('HSET', theirs, chunk, 1)
+            first = first + 1
+        else
+            call('LPUSH', ready, mark(envelope))
+        end
+    end
+end
+
 -- When the next lease of another owner ends. A BLMOVE that was under way when its owner ended may fill the stage for as
 -- long as it blocks: meanwhile the stages are swept often.
 local function look_in(ends)
@@ -74,8 +104,9 @@ local theirs = prefix .. 'run:' .. dead
 local meta = call('HGET', theirs, '_meta')
 if meta then
     local stage = dead .. ':' .. string.format('%d', tonumber(sub(meta, 1, 20)))
+    local first = tonumber(call('HGET', theirs, '_next') or '1')
     call('HDEL', theirs, '_meta', '_next')
-    empty_stage(stage)
+    end_stage(stage, theirs, first, named)
     call('ZADD', retired, now, stage)
 end
 -- Who was named keeps the end of its lease: those who know less about it don't find it before.

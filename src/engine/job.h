@@ -31,7 +31,8 @@ enum mpq_phase {
 };
 
 enum mpq_job_flag {
-    MPQ_JOB_TIMEOUT_RETRY = 1 /* a timeout is an ordinary failure instead of a final one */
+    MPQ_JOB_TIMEOUT_RETRY = 1, /* a timeout is an ordinary failure instead of a final one */
+    MPQ_JOB_IN_DOUBT = 2       /* was delivered to an owner that died before the store knew whether the job had begun */
 };
 
 /* A job as stored. Slices are borrowed from the envelope it was decoded from. */

@@ -13,6 +13,7 @@
  *   NO_SWEEP           staging lists of retired owners are forgotten
  *   NO_FENCE           a resumed connection does not refuse requests of the one before it
  *   MOVE_FIRST         a take-over moves jobs to the new owner before it settles them
+ *   NO_MARK            a take-over hands back what was staged as if it had surely not begun, however often
  */
 #ifndef JOBS
 #define JOBS 2
@@ -49,6 +50,7 @@ byte owner[JOBS] = NOBODY;
 byte failures[JOBS];
 bool handler[JOBS];      /* failed for the last time: the failure handler is due */
 bool seen[JOBS];         /* the producer's sequence number of this push */
+bool doubtful[JOBS];     /* was staged when its owner's lease had ended: it may have begun */
 mtype lease[EPOCHS] = unused;
 byte generation[EPOCHS];
 byte next_epoch;
@@ -218,7 +220,7 @@ proctype Node()
         :: lease[e] != live -> /* in doubt: ask first; the next exchange claims it or says that the lease is lost */
             broken = true
         fi }
-    /* claim what was staged; goes with the next exchange, before any settlement */
+    /* claim what was staged; goes with the next exchange, before any settlement. It may be running by then */
     :: atomic { hand != NOTHING && !claimed && end != lost ->
         if
         :: MAY_ACT(e, gen) && place[hand] == staged && owner[hand] == e ->
@@ -227,10 +229,11 @@ proctype Node()
         fi }
 
     /* run the job (or its handler) */
-    :: atomic { hand != NOTHING && claimed && end == unknown ->
+    :: atomic { hand != NOTHING && end == unknown ->
         if
         :: known_handler
-        :: !known_handler -> assert(begun[hand] <= failures[hand]); begun[hand]++ /* all runs before this one were counted */
+        :: !known_handler -> /* all runs before this one were counted, but for one that nobody can have known of */
+            assert(begun[hand] <= failures[hand] + doubtful[hand]); begun[hand]++
         fi;
         if
         :: end = succeeded
@@ -272,7 +275,8 @@ proctype Node()
             do
             :: j < JOBS ->
                 if
-                :: owner[j] == e && place[j] == staged -> place[j] = ready; owner[j] = NOBODY
+                :: owner[j] == e && place[j] == staged && hand == j -> place[j] = running; claimed = true
+                :: owner[j] == e && place[j] == staged && hand != j -> place[j] = ready; owner[j] = NOBODY
                 :: owner[j] == e && place[j] == running && hand != j -> place[j] = ready; owner[j] = NOBODY
                 :: else
                 fi;
@@ -290,7 +294,18 @@ proctype Node()
         do
         :: j < JOBS ->
             if
-            :: place[j] == staged && owner[j] == ended -> place[j] = ready; owner[j] = NOBODY
+            :: place[j] == staged && owner[j] == ended ->
+#ifdef NO_MARK
+                place[j] = ready; owner[j] = NOBODY
+#else
+                if
+                :: doubtful[j] -> place[j] = running /* listed with the others from now on */
+                :: else -> doubtful[j] = true; place[j] = ready; owner[j] = NOBODY
+                fi
+#endif
+            :: else
+            fi;
+            if
             :: HOLDS(ended, j) && hand == NOTHING ->
                 hand = j; known = failures[j]; known_handler = handler[j]; claimed = true; end = lost;
 #ifdef MOVE_FIRST
