@@ -173,9 +173,9 @@ typedef struct mpq_broker_ops {
      * that has ended. 0 = out->from names it (count may be 0), 1 = nobody: see out->look_in_ms and next_due_us. The
      * jobs stay where they are until an exchange with out->from as its `dead` has settled them: whoever dies on the
      * way, or does not hear an answer, leaves nothing half done. Settle what was listed (through this handle, before it
-     * attaches again) and call again, until 1. A job that wait_collect may have brought, but that was not claimed, may have
-     * begun or not: of `dead` it is listed like what it held, since who names an owner knows what was running. Else it
-     * goes back to the head by itself, uncounted, the first time; whoever finds it like that again lists it. */
+     * attaches again) and call again, until 1. A job that wait_collect may have brought, but that was not claimed, may
+     * have begun or not: of `dead` it is listed like what it held, since who names an owner knows what was running.
+     * Else it goes back to the head by itself, uncounted, the first time; whoever finds it like that again lists it. */
     int (*adopt)(mpq_broker *broker, const char *dead, mpq_batch *out, mpq_error *err);
 } mpq_broker_ops;
 

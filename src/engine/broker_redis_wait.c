@@ -2,9 +2,9 @@
  * Sleeping until there is work: BLMOVE for ready jobs, a subscription for due times.
  *
  * The job that BLMOVE delivers is in this owner's stage, not yet among the jobs it holds: the next exchange claims it,
- * or a request of its own, before it is given out. BLMOVE knows nothing of leases. So a job that comes when ours may
- * have ended is not given out; the next exchange puts it back, or reports the loss. A BLMOVE outlives being woken by
- * something else: its job is collected whenever it comes.
+ * or a request of its own. BLMOVE knows nothing of leases. So a job that comes when ours may have ended is not given
+ * out; the next exchange puts it back, or reports the loss. A BLMOVE outlives being woken by something else: its job is
+ * collected whenever it comes.
  */
 #include "broker_redis.h"
 

@@ -13,6 +13,7 @@ enum {
     KEPT_BYTES = 64 << 10,    /* of one settlement's buffer */
     LONG_JOB_US = 100000,
     RELIEVE_EVERY_MS = 100,
+    QUIET_US = 100,      /* for the first line of a job, or all of a short one */
     HELD_BACK_US = 1000, /* then it is seen whether the workers that are awake get on */
     FLUSH_AFTER_MS = 5   /* results wait at most this long while the ring is full enough not to wake us */
 };
@@ -71,7 +72,7 @@ static uint32_t wanted(const mpq_lane *lane)
 {
     if (mpq_lane_is_stopping(lane) || lane->config->mode == MPQ_MODE_GRAB || lane->overflow.count > 0)
         return 0;
-    uint32_t on_the_way = coming(lane) + lane->delivered;
+    uint32_t on_the_way = coming(lane);
     uint32_t have = mpq_ring_ready(lane->ring) + on_the_way;
     uint32_t want = lane->target > have ? lane->target - have : 0;
     uint32_t room = mpq_ring_free_slots(lane->feeder);
@@ -268,12 +269,19 @@ static uint32_t low_water(const mpq_lane *lane)
     return lane->flight_count < MPQ_LANE_FLIGHTS && lane->target > enough ? lane->target - enough : 0;
 }
 
+/* The worker that was woken for what a hint has brought gets the processor only if the server does not: so it is asked
+ * for nothing until then. A short job is over before, and one request tells and asks everything. */
+static bool is_quiet(const mpq_lane *lane, uint64_t now_us)
+{
+    return now_us < lane->quiet_until_us && lane->pending_count == 0 && !lane->extras.head;
+}
+
 static bool wants_send(const mpq_lane *lane, uint64_t now_us)
 {
     uint64_t now = now_us / 1000;
     if (lane->state != MPQ_LANE_UP || maintenance_due(lane, now))
         return false;
-    if (lane->flight_count == MPQ_LANE_FLIGHTS)
+    if (lane->flight_count == MPQ_LANE_FLIGHTS || is_quiet(lane, now_us))
         return false;
     bool overdue = lane->flight_count == 0 && look_due(lane, now_us);
     uint32_t want = !lane->empty || overdue ? wanted(lane) : 0;
@@ -310,6 +318,16 @@ static void arm_wait(mpq_lane *lane)
     else
         lane->waiting = true;
     MPQ_CRASH_POINT("dispatcher.wait.armed");
+}
+
+/* What a hint has brought, unless an exchange has said it already. It was posted first: should we die in between, then
+ * whoever takes over knows what was running, or the store keeps in mind that it may have been. */
+static void claim(mpq_lane *lane)
+{
+    mpq_error err;
+    if (lane->state == MPQ_LANE_UP && !is_quiet(lane, mpq_clock_monotonic_us()) && lane->broker->ops->wait_claim &&
+        lane->broker->ops->wait_claim(lane->broker, &err) < 0)
+        mpq_lane_down(lane, &err);
 }
 
 static void maintain(mpq_lane *lane, uint64_t now)
@@ -354,22 +372,8 @@ void mpq_lane_pump(mpq_lane *lane)
         send_exchange(lane);
     receive_answers(lane);
     remember(lane);
+    claim(lane);
     arm_wait(lane);
-}
-
-/* Before a worker can have them: a job may kill all of us at once, and that has to be counted. The exchange that
- * follows anyway says it as well. */
-static void claim_delivered(mpq_lane *lane)
-{
-    const mpq_broker_ops *ops = lane->broker->ops;
-    mpq_error err;
-    lane->delivered = (uint32_t)lane->batch.count;
-    collect_finished(lane);
-    if (wants_send(lane, mpq_clock_monotonic_us()))
-        send_exchange(lane);
-    else if (ops->wait_claim && ops->wait_claim(lane->broker, &err) < 0)
-        mpq_lane_down(lane, &err);
-    lane->delivered = 0;
 }
 
 void mpq_lane_woken(mpq_lane *lane)
@@ -377,7 +381,6 @@ void mpq_lane_woken(mpq_lane *lane)
     mpq_error err;
     if (lane->state != MPQ_LANE_UP)
         return;
-    mpq_ring_rouse(lane->feeder);
     int rc = lane->broker->ops->wait_collect(lane->broker, &lane->batch, &err);
     if (rc < 0) {
         mpq_lane_down(lane, &err);
@@ -391,10 +394,7 @@ void mpq_lane_woken(mpq_lane *lane)
     for (int i = 0; i < MPQ_LANE_FLIGHTS; i++)
         lane->flights[i].outdated = true;
     if (lane->batch.count > 0)
-        claim_delivered(lane);
-    if (lane->state != MPQ_LANE_UP)
-        return; /* they are still staged, or held: attach returns them */
-    MPQ_CRASH_POINT("dispatcher.wait.claimed");
+        lane->quiet_until_us = mpq_clock_monotonic_us() + QUIET_US;
     mpq_lane_post_batch(lane);
     MPQ_CRASH_POINT("dispatcher.wait.posted");
 }
@@ -435,6 +435,8 @@ bool mpq_lane_sleep(mpq_lane *lane, uint64_t now_us, uint64_t *next_at_us)
         return true;
     if (mpq_ring_holds_back(lane->feeder))
         *next_at_us = now_us + HELD_BACK_US;
+    if (is_quiet(lane, now_us))
+        earlier(next_at_us, lane->quiet_until_us);
     if (lane->state == MPQ_LANE_DOWN) {
         earlier(next_at_us, 1000 * lane->retry_at_ms);
         return lane->retry_at_ms > now;

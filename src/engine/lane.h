@@ -74,11 +74,11 @@ typedef struct mpq_lane {
     uint32_t workers, idle; /* started workers of this queue, as of the last pump */
     uint64_t youngest_running_us;
     uint32_t processors;        /* that this process may use */
-    uint32_t delivered;         /* by a hint, about to be posted */
     uint32_t target;            /* see mpq_prefetch_target */
     bool empty;                 /* the broker had nothing more to give when last asked */
     bool waiting;               /* wait_arm is in force */
     uint64_t due_at_us;         /* monotonic; look again then; 0 = nothing known */
+    uint64_t quiet_until_us;    /* monotonic; a worker was woken for what a hint has brought */
     uint64_t flush_at_ms;       /* pending results wait for company until then */
     uint64_t look_at_ms;        /* look again then in any case (sleep_seconds) */
     uint64_t renewed_at_ms;     /* when the last renewal of the lease was asked for */

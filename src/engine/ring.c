@@ -273,11 +273,6 @@ static void store_id(mpq_slot *slot, mpq_slice envelope)
         memcpy(slot->id.bytes, envelope.data + MPQ_ENVELOPE_ID_OFFSET, MPQ_ID_BYTES);
 }
 
-void mpq_ring_rouse(mpq_ring_feeder *feeder)
-{
-    mpq_ring_waker_rouse(&feeder->waker);
-}
-
 void mpq_ring_pace(mpq_ring_feeder *feeder, uint64_t naps, uint32_t awake, uint32_t limit, uint64_t now_us)
 {
     advance_head(feeder->ring);
@@ -411,7 +406,7 @@ uint32_t mpq_ring_claim(mpq_ring *ring, uint32_t worker)
     return take_oldest(ring, MPQ_SLOT_RUNNING, worker);
 }
 
-/* Counted as another nap: the next posting does not rely on who was roused. */
+/* Counted as another nap: from now on it is not one of those that are awake. */
 void mpq_ring_pass_on(mpq_ring *ring)
 {
     mpq_ring_bell_count_nap(&ring->bell);

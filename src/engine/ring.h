@@ -61,8 +61,6 @@ void mpq_ring_feeder_close(mpq_ring_feeder *feeder);
 uint32_t mpq_ring_free_slots(const mpq_ring_feeder *feeder);
 uint32_t mpq_ring_ready(const mpq_ring *ring); /* posted and unclaimed */
 
-/* Wakes a sleeping worker for a posting that is about to come: it is on its way while that is being prepared. */
-void mpq_ring_rouse(mpq_ring_feeder *feeder);
 /* How often a worker has gone to sleep. */
 uint64_t mpq_ring_naps(const mpq_ring *ring);
 bool mpq_ring_is_asleep(const mpq_ring *ring, uint32_t worker);

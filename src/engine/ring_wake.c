@@ -60,21 +60,6 @@ static bool wake_one(mpq_ring_waker *waker, uint64_t naps)
     return true;
 }
 
-void mpq_ring_waker_rouse(mpq_ring_waker *waker)
-{
-    uint64_t naps = atomic_load(&waker->bell->naps);
-    waker->naps_when_roused = naps;
-    waker->roused = naps != waker->nobody_sleeps && wake_one(waker, naps);
-}
-
-/* Who was roused and has not gone to sleep again will look at the ring, and find what was posted meanwhile. */
-static bool is_somebody_coming(mpq_ring_waker *waker, uint64_t naps)
-{
-    bool roused = waker->roused;
-    waker->roused = false;
-    return roused && naps == waker->naps_when_roused;
-}
-
 /* Who has gone to sleep since the last look is neither among those that were seen to be awake nor on its way. */
 static void count_naps(mpq_ring_waker *waker, uint64_t naps)
 {
@@ -94,7 +79,7 @@ static bool may_wake(mpq_ring_waker *waker, uint64_t naps)
 void mpq_ring_waker_wake(mpq_ring_waker *waker)
 {
     uint64_t naps = atomic_load(&waker->bell->naps);
-    if (is_somebody_coming(waker, naps) || naps == waker->nobody_sleeps)
+    if (naps == waker->nobody_sleeps)
         return;
     if (may_wake(waker, naps))
         wake_one(waker, naps);

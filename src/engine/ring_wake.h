@@ -28,9 +28,7 @@ void mpq_ring_bell_wait(mpq_ring_bell *bell, uint32_t strokes, uint32_t timeout_
 typedef struct mpq_ring_waker {
     mpq_ring_bell *bell;
     uint64_t nobody_sleeps; /* as long as bell->naps is this */
-    bool roused;            /* a worker was woken ahead of the next posting, when bell->naps was the following */
-    uint64_t naps_when_roused;
-    uint32_t budget; /* so many more may be woken, and one for each nap since; UINT32_MAX = any number */
+    uint32_t budget;        /* so many more may be woken, and one for each nap since; UINT32_MAX = any number */
     uint64_t naps_counted;
     uint32_t coming; /* woken lately: perhaps they are not seen to be awake yet */
     uint64_t coming_since_us;
@@ -50,7 +48,6 @@ typedef struct mpq_ring_sight {
 } mpq_ring_sight;
 
 void mpq_ring_waker_init(mpq_ring_waker *waker, mpq_ring_bell *bell);
-void mpq_ring_waker_rouse(mpq_ring_waker *waker);
 /* Something was posted. */
 void mpq_ring_waker_wake(mpq_ring_waker *waker);
 /* Sets the budget, and wakes whom it allows for what is ready. */

@@ -31,6 +31,7 @@ static int attach_fake(mpq_broker *broker, const char *queue, const char *owner,
     (void)queue, (void)owner, (void)lease_ms;
     self->attaches++;
     self->outstanding = 0;
+    self->unclaimed = false;
     self->given_count = held->len / MPQ_ID_BYTES;
     for (size_t i = 0; i < self->given_count && i < FAKE_BROKER_HELD_MAX; i++)
         memcpy(self->given[i].bytes, held->data + i * MPQ_ID_BYTES, MPQ_ID_BYTES);
@@ -60,6 +61,7 @@ static int send_fake(mpq_broker *broker, const mpq_exchange *exchange, mpq_error
     }
     if (fail_if(self->send_fails || self->outstanding == 2, err) < 0)
         return -1;
+    self->unclaimed = false;
     self->wants[self->outstanding++] = exchange->want > 0;
     return 0;
 }
@@ -116,13 +118,18 @@ static int collect_fake(mpq_broker *broker, mpq_batch *out, mpq_error *err)
         return 1;
     self->hint = false;
     move_batch(out, &self->hinted);
+    self->unclaimed |= out->count > 0;
     return 0;
 }
 
 static int claim_fake(mpq_broker *broker, mpq_error *err)
 {
-    fake_of(broker)->claimed++;
-    return fail_if(fake_of(broker)->claim_fails, err);
+    fake_broker *self = fake_of(broker);
+    if (!self->unclaimed)
+        return 0;
+    self->unclaimed = false;
+    self->claimed++;
+    return fail_if(self->claim_fails, err);
 }
 
 static int renew_fake(mpq_broker *broker, const char *const *owners, size_t count, mpq_error *err)

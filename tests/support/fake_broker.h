@@ -27,10 +27,12 @@ typedef struct fake_broker {
     mpq_batch reserved; /* what the next answer that may have jobs brings, and says */
     mpq_batch hinted;   /* what the next hint brings */
     bool hint;
+    bool unclaimed;                                 /* a hint has brought jobs, and no exchange has been sent since */
     int64_t look_in_ms;                             /* what adopt says */
     bool ended;                                     /* the same */
     fake_broker_sent sends[FAKE_BROKER_SENDS_KEPT]; /* the last ones */
-    unsigned attaches, sent, answered, adopted, armed, claimed, detached;
+    unsigned attaches, sent, answered, adopted, armed, detached;
+    unsigned claimed; /* without an exchange */
     unsigned outstanding;
     bool wants[2]; /* of the outstanding ones, oldest first */
 } fake_broker;
