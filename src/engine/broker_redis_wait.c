@@ -264,10 +264,8 @@ int mpq_redis_put_delivered_first(mpq_redis *redis, mpq_batch *out, mpq_error *e
 static int collect(mpq_redis *redis, mpq_batch *out, mpq_error *err)
 {
     mpq_redis_consumer *consumer = &redis->consumer;
-    if (mpq_redis_read_news(redis, err) < 0)
-        return -1;
     int rc = is_reserving(consumer) ? 1 : collect_blocked(redis, 0, out, err);
-    if (rc < 0)
+    if (rc < 0 || (rc > 0 && mpq_redis_read_news(redis, err) < 0)) /* news can wait, a job is in a hurry */
         return -1;
     bool news = consumer->armed && (consumer->nudged || mpq_redis_has_news(consumer));
     if (rc > 0 && !news)
