@@ -13,7 +13,7 @@ enum {
     KEPT_BYTES = 64 << 10,    /* of one settlement's buffer */
     LONG_JOB_US = 100000,
     RELIEVE_EVERY_MS = 100,
-    QUIET_US = 100,      /* for the first line of a job, or all of a short one */
+    QUIET_US = 60,       /* for the first line of a job, or all of a short one */
     HELD_BACK_US = 1000, /* then it is seen whether the workers that are awake get on */
     FLUSH_AFTER_MS = 5   /* results wait at most this long while the ring is full enough not to wake us */
 };
