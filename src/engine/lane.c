@@ -27,6 +27,7 @@ int mpq_lane_open(mpq_process *process, uint32_t index, mpq_lane *lane, mpq_erro
     lane->board = &process->board.file->queues[index];
     lane->ring = process->board.rings[index];
     lane->processors = mpq_lane_count_processors();
+    lane->comes_alone = true;
     mpq_extra_list_init(&lane->extras);
     for (int i = 0; i < MPQ_LANE_FLIGHTS; i++)
         mpq_extra_list_init(&lane->flights[i].extras);
@@ -183,6 +184,15 @@ static void confirm(mpq_lane *lane, mpq_flight *flight)
     free_extras(&flight->extras);
 }
 
+/* Those who push many at once do it again. */
+static void learn_company(mpq_lane *lane, const mpq_flight *flight)
+{
+    if (!lane->hint_is_new || flight->want == 0 || flight->outdated)
+        return;
+    lane->comes_alone = lane->batch.count == 0;
+    lane->hint_is_new = false;
+}
+
 static void accept_answer(mpq_lane *lane)
 {
     mpq_batch *batch = &lane->batch;
@@ -201,6 +211,7 @@ static void accept_answer(mpq_lane *lane)
     log_oddities(lane);
     if (flight->want)
         lane->empty = batch->ready == 0 && batch->next_due_us != 0 && !flight->outdated;
+    learn_company(lane, flight);
     if (batch->next_due_us > 0)
         lane->due_at_us = mpq_clock_monotonic_us() + (uint64_t)batch->next_due_us;
     MPQ_CRASH_POINT("dispatcher.receive.before_post");
@@ -270,7 +281,8 @@ static uint32_t low_water(const mpq_lane *lane)
 }
 
 /* The worker that was woken for what a hint has brought gets the processor only if the server does not: so it is asked
- * for nothing until then. A short job is over before, and one request tells and asks everything. */
+ * for nothing until then. A short job is over before, and one request tells and asks everything. Not where a job seldom
+ * comes alone: the others would wait. */
 static bool is_quiet(const mpq_lane *lane, uint64_t now_us)
 {
     return now_us < lane->quiet_until_us && lane->pending_count == 0 && !lane->extras.head;
@@ -393,7 +405,8 @@ void mpq_lane_woken(mpq_lane *lane)
     lane->empty = false;
     for (int i = 0; i < MPQ_LANE_FLIGHTS; i++)
         lane->flights[i].outdated = true;
-    if (lane->batch.count > 0)
+    lane->hint_is_new = lane->batch.count > 0;
+    if (lane->hint_is_new && lane->comes_alone)
         lane->quiet_until_us = mpq_clock_monotonic_us() + QUIET_US;
     mpq_lane_post_batch(lane);
     MPQ_CRASH_POINT("dispatcher.wait.posted");

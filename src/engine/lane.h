@@ -79,6 +79,8 @@ typedef struct mpq_lane {
     bool waiting;               /* wait_arm is in force */
     uint64_t due_at_us;         /* monotonic; look again then; 0 = nothing known */
     uint64_t quiet_until_us;    /* monotonic; a worker was woken for what a hint has brought */
+    bool hint_is_new;           /* it has brought a job, and no answer has told yet whether there are more */
+    bool comes_alone;           /* what the last hint has brought was all there was */
     uint64_t flush_at_ms;       /* pending results wait for company until then */
     uint64_t look_at_ms;        /* look again then in any case (sleep_seconds) */
     uint64_t renewed_at_ms;     /* when the last renewal of the lease was asked for */

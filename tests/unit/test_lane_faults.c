@@ -93,6 +93,27 @@ TEST(lane_gives_out_what_a_hint_delivers_before_it_says_anything)
     lane_rig_close(&rig);
 }
 
+/* Where the others of the last hint's job were pushed with it, those of the next one would have to wait. */
+TEST(lane_asks_at_once_where_jobs_do_not_come_alone)
+{
+    lane_rig rig;
+    lane_rig_open_with_fake_broker(&rig, 2, 0);
+    lane_rig_pump(&rig, 2);
+    for (uint32_t round = 0; round < 4; round++) {
+        bool company = round % 2 == 0;
+        deliver(&rig, 10 * round);
+        CHECK_INT(rig.lane->quiet_until_us > 0, company); /* as it was the last time */
+        if (company)
+            fake_broker_put(&rig.broker->reserved, 10 * round + 1, 4);
+        end_quiet(&rig);
+        for (uint32_t slot; (slot = lane_rig_claim(&rig)) != MPQ_SLOT_NONE;)
+            lane_rig_finish(&rig, slot, MPQ_END_DONE);
+        lane_rig_pump(&rig, 3);
+        CHECK(rig.lane->empty);
+    }
+    lane_rig_close(&rig);
+}
+
 TEST(lane_settles_and_claims_a_short_job_with_one_exchange)
 {
     lane_rig rig;
