@@ -141,6 +141,7 @@ static void send_exchange(mpq_lane *lane)
     exchange.settle_count = load_flight(lane, flight);
     exchange.want = flight->want = wanted(lane);
     flight->outdated = false;
+    lane->quiet_until_us = 0; /* it claims what there is to be claimed */
     lane->flight_count++;
     uint64_t now = lane->renewed_at_ms = flight->sent_at_ms = mpq_clock_monotonic_ms();
     lane->look_at_ms = now + lane->config->sleep_ms;
@@ -334,11 +335,13 @@ static void arm_wait(mpq_lane *lane)
 
 /* What a hint has brought, unless an exchange has said it already. It was posted first: should we die in between, then
  * whoever takes over knows what was running, or the store keeps in mind that it may have been. */
-static void claim(mpq_lane *lane)
+static void claim(mpq_lane *lane, uint64_t now_us)
 {
     mpq_error err;
-    if (lane->state == MPQ_LANE_UP && !is_quiet(lane, mpq_clock_monotonic_us()) && lane->broker->ops->wait_claim &&
-        lane->broker->ops->wait_claim(lane->broker, &err) < 0)
+    if (lane->state != MPQ_LANE_UP || is_quiet(lane, now_us))
+        return;
+    lane->quiet_until_us = 0;
+    if (lane->broker->ops->wait_claim && lane->broker->ops->wait_claim(lane->broker, &err) < 0)
         mpq_lane_down(lane, &err);
 }
 
@@ -384,7 +387,7 @@ void mpq_lane_pump(mpq_lane *lane)
         send_exchange(lane);
     receive_answers(lane);
     remember(lane);
-    claim(lane);
+    claim(lane, now_us);
     arm_wait(lane);
 }
 
@@ -406,8 +409,8 @@ void mpq_lane_woken(mpq_lane *lane)
     for (int i = 0; i < MPQ_LANE_FLIGHTS; i++)
         lane->flights[i].outdated = true;
     lane->hint_is_new = lane->batch.count > 0;
-    if (lane->hint_is_new && lane->comes_alone)
-        lane->quiet_until_us = mpq_clock_monotonic_us() + QUIET_US;
+    if (lane->hint_is_new)
+        lane->quiet_until_us = mpq_clock_monotonic_us() + (lane->comes_alone ? QUIET_US : 0);
     mpq_lane_post_batch(lane);
     MPQ_CRASH_POINT("dispatcher.wait.posted");
 }
@@ -448,14 +451,16 @@ bool mpq_lane_sleep(mpq_lane *lane, uint64_t now_us, uint64_t *next_at_us)
         return true;
     if (mpq_ring_holds_back(lane->feeder))
         *next_at_us = now_us + HELD_BACK_US;
-    if (is_quiet(lane, now_us))
-        earlier(next_at_us, lane->quiet_until_us);
     if (lane->state == MPQ_LANE_DOWN) {
         earlier(next_at_us, 1000 * lane->retry_at_ms);
         return lane->retry_at_ms > now;
     }
     if (wants_send(lane, now_us) || (maintenance_due(lane, now) && lane->flight_count == 0))
         return false;
+    if (lane->quiet_until_us) { /* then there is a claim to be sent; what is overdue can wait for that */
+        *next_at_us = lane->quiet_until_us;
+        return lane->quiet_until_us > now_us;
+    }
     earlier(next_at_us, next_timer_us(lane, now));
     return true;
 }

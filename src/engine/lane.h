@@ -78,7 +78,7 @@ typedef struct mpq_lane {
     bool empty;                 /* the broker had nothing more to give when last asked */
     bool waiting;               /* wait_arm is in force */
     uint64_t due_at_us;         /* monotonic; look again then; 0 = nothing known */
-    uint64_t quiet_until_us;    /* monotonic; a worker was woken for what a hint has brought */
+    uint64_t quiet_until_us;    /* monotonic; 0 = nothing that a hint has brought is still to be claimed */
     bool hint_is_new;           /* it has brought a job, and no answer has told yet whether there are more */
     bool comes_alone;           /* what the last hint has brought was all there was */
     uint64_t flush_at_ms;       /* pending results wait for company until then */

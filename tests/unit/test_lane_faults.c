@@ -101,16 +101,59 @@ TEST(lane_asks_at_once_where_jobs_do_not_come_alone)
     lane_rig_pump(&rig, 2);
     for (uint32_t round = 0; round < 4; round++) {
         bool company = round % 2 == 0;
+        CHECK_INT(rig.lane->comes_alone, company); /* as it was the last time */
         deliver(&rig, 10 * round);
-        CHECK_INT(rig.lane->quiet_until_us > 0, company); /* as it was the last time */
+        unsigned before = rig.broker->sent;
         if (company)
             fake_broker_put(&rig.broker->reserved, 10 * round + 1, 4);
-        end_quiet(&rig);
+        company ? end_quiet(&rig) : lane_rig_pump(&rig, 1);
+        CHECK_INT(rig.broker->sent, before + 1);
         for (uint32_t slot; (slot = lane_rig_claim(&rig)) != MPQ_SLOT_NONE;)
             lane_rig_finish(&rig, slot, MPQ_END_DONE);
         lane_rig_pump(&rig, 3);
         CHECK(rig.lane->empty);
     }
+    lane_rig_close(&rig);
+}
+
+/* It is overdue to look at the broker then, as always when a job comes after a while: that has to wait, too, or the
+ * dispatcher would itself keep the processor from the worker. */
+TEST(lane_sleeps_until_the_quiet_is_over)
+{
+    lane_rig rig;
+    uint64_t next_at_us;
+    lane_rig_open_with_fake_broker(&rig, 2, 0);
+    lane_rig_pump(&rig, 2);
+    deliver(&rig, 7);
+    rig.lane->look_at_ms = rig.lane->due_at_us = 1;
+    rig.lane->quiet_until_us = mpq_clock_monotonic_us() + 50000;
+    lane_rig_pump(&rig, 1);
+    CHECK(mpq_lane_sleep(rig.lane, mpq_clock_monotonic_us(), &next_at_us));
+    CHECK(next_at_us == rig.lane->quiet_until_us);
+    lane_rig_close(&rig);
+}
+
+/* It ends between the look whether a claim is due and the one how long to sleep, and there is nothing else to do. */
+TEST(lane_does_not_sleep_with_a_claim_to_be_sent)
+{
+    lane_rig rig;
+    uint64_t next_at_us;
+    lane_rig_open_with_fake_broker(&rig, 1, 0);
+    lane_rig_pump(&rig, 2);
+    rig.lane->prefetch = (mpq_prefetch){.measured = true, .average_us = 1000000};
+    rig.broker->answers_late = true; /* should it ask for something */
+    deliver(&rig, 7);
+    CHECK(lane_rig_claim(&rig) != MPQ_SLOT_NONE);
+    atomic_fetch_add(&rig.process.board.file->workers[0].run_token, 1);
+    rig.lane->quiet_until_us = UINT64_MAX;
+    lane_rig_pump(&rig, 1);
+    CHECK_INT(rig.broker->claimed, 0);
+    CHECK_INT(rig.lane->flight_count, 0);
+    rig.lane->quiet_until_us = mpq_clock_monotonic_us() - 1;
+    CHECK(!mpq_lane_sleep(rig.lane, mpq_clock_monotonic_us(), &next_at_us));
+    lane_rig_pump(&rig, 1);
+    CHECK_INT(rig.broker->claimed, 1);
+    CHECK(mpq_lane_sleep(rig.lane, mpq_clock_monotonic_us(), &next_at_us));
     lane_rig_close(&rig);
 }
 
