@@ -103,3 +103,45 @@ TEST(what_is_no_job_goes_back_unchanged)
     CHECK_INT(take(b, 9), 0);
     CHECK_INT(batch.garbage, 6);
 }
+/* Settling is what makes room again, and a job is found before it is settled. */
+TEST(a_full_redis_takes_note_of_it_all_the_same)
+{
+    NEED_SERVER(NULL);
+    mpq_broker *p = handle(), *b = consumer("b:1", LEASE_MS);
+    for (uint32_t i = 1; i <= 3; i++)
+        CHECK(push(p, i) == 0);
+    die_with_a_job_delivered("a:1");
+    die_with_a_job_delivered("a:2");
+    freeReplyObject(redis_command(&server, "CONFIG SET maxmemory 1"));
+    CHECK_INT(b->ops->adopt(b, NULL, &batch, &error), 0);
+    CHECK_STR(batch.from, "a:1");
+    CHECK_INT(batch.count, 0);
+    CHECK_INT(redis_command_int(&server, "LLEN mpq:{q}:ready"), 2);
+    CHECK_INT(b->ops->adopt(b, "a:2", &batch, &error), 0);
+    CHECK_INT(batch.count, 1);
+    CHECK_INT(number_at(0), 2);
+    CHECK_INT(redis_command_int(&server, "EXISTS mpq:{q}:stage:a:1:1 mpq:{q}:stage:a:2:1"), 0);
+}
+
+/* The first one dies before it has settled anything, or both ask at once. */
+TEST(who_asks_again_is_told_the_same)
+{
+    NEED_SERVER(NULL);
+    mpq_broker *p = handle(), *b = consumer("b:1", LEASE_MS), *c = consumer("c:1", LEASE_MS);
+    CHECK(push(p, 1) == 0);
+    die_with_a_job_delivered("a:1");
+    CHECK_INT(b->ops->adopt(b, "a:1", &batch, &error), 0);
+    CHECK_INT(batch.count, 1);
+    CHECK_INT(c->ops->adopt(c, "a:1", &batch, &error), 0);
+    CHECK_INT(batch.count, 1);
+    CHECK_INT(number_at(0), 1);
+    mpq_settle one = {.kind = MPQ_SETTLE_RETURN, .id = id_of(1)};
+    mpq_exchange exchange = {.settles = &one, .settle_count = 1, .dead = "a:1"};
+    CHECK_INT(mpq_broker_exchange(b, &exchange, ANSWER_MS, &batch, &error), 0);
+    CHECK_INT(batch.refused, 0);
+    CHECK_INT(mpq_broker_exchange(c, &exchange, ANSWER_MS, &batch, &error), 0);
+    CHECK_INT(batch.refused, 1);
+    CHECK_INT(redis_command_int(&server, "LLEN mpq:{q}:ready"), 1);
+    CHECK_INT(redis_command_int(&server, "EXISTS mpq:{q}:run:a:1"), 0);
+}
+
