@@ -144,4 +144,3 @@ TEST(who_asks_again_is_told_the_same)
     CHECK_INT(redis_command_int(&server, "LLEN mpq:{q}:ready"), 1);
     CHECK_INT(redis_command_int(&server, "EXISTS mpq:{q}:run:a:1"), 0);
 }
-

@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "crashpoint.h"
 #include "fake_service.h"
+#include "pidfile.h"
 #include "processes.h"
 #include "procfs.h"
 #include "redis_server.h"
@@ -76,6 +77,50 @@ TEST(service_counts_a_job_that_woke_it_and_kills_it_at_once)
     CHECK_INT(end, MPQ_END_SERVICE_LOST);
     CHECK(fake_service_drained(&service));
     CHECK_INT(fake_host_count(service.directory, "run kill-manager"), 1);
+    CHECK_INT(fake_service_stop(&service), 0);
+    redis_server_kill(&server);
+    fake_service_check_clean(&service);
+}
+
+static void forget_the_board(void)
+{
+    char path[512];
+    mpq_pidfile_path(&service.config, "board", path, sizeof path, NULL);
+    CHECK_INT(unlink(path), 0);
+}
+
+/* Each time on another host, which has nothing to go by but that a lease has ended. */
+TEST(service_counts_a_job_that_kills_one_host_after_the_other_at_once)
+{
+    enum mpq_end end;
+    int code;
+    char message[512];
+    redis_server server;
+    if (!redis_server_available())
+        SKIP("no redis-server");
+    redis_server_start(&server, NULL);
+    fake_service_init(&service, "one-after-the-other");
+    service.config.lease_ms = 1000;
+    mpq_broker_config_fini(&service.config.broker);
+    redis_server_config(&server, &service.config.broker);
+    for (unsigned hosts = 0; hosts < 2; hosts++) {
+        mpq_crash_plan *plan = stop_at("dispatcher.wait.posted");
+        CHECK_INT(fake_service_start(&service), 0);
+        fake_service_pause(200);
+        if (hosts == 0)
+            fake_service_push(&service, "kill-manager", 0, 1);
+        CHECK_INT(fake_service_join(&service, 10000), 128 + SIGKILL);
+        CHECK(plan->victim != 0 && kill((pid_t)plan->victim, SIGKILL) == 0);
+        CHECK_INT(fake_service_left(300), 1); /* the server */
+        CHECK_INT(fake_host_count(service.directory, "run kill-manager"), hosts + 1);
+        forget_the_board();
+    }
+    mpq_crash_use(process_shared_memory(sizeof(mpq_crash_plan)), NULL, NULL);
+    CHECK_INT(fake_service_start(&service), 0);
+    CHECK_INT(fake_service_failed(&service, &end, &code, message, sizeof message), 0);
+    CHECK_INT(end, MPQ_END_NODE_LOST);
+    CHECK(fake_service_drained(&service));
+    CHECK_INT(fake_host_count(service.directory, "run kill-manager"), 2);
     CHECK_INT(fake_service_stop(&service), 0);
     redis_server_kill(&server);
     fake_service_check_clean(&service);
