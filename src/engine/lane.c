@@ -13,6 +13,7 @@ enum {
     KEPT_BYTES = 64 << 10,    /* of one settlement's buffer */
     LONG_JOB_US = 100000,
     RELIEVE_EVERY_MS = 100,
+    SELDOM_US = 5000,    /* from one hint to the next */
     QUIET_US = 60,       /* for the first line of a job, or all of a short one */
     HELD_BACK_US = 1000, /* then it is seen whether the workers that are awake get on */
     FLUSH_AFTER_MS = 5   /* results wait at most this long while the ring is full enough not to wake us */
@@ -391,6 +392,15 @@ void mpq_lane_pump(mpq_lane *lane)
     arm_wait(lane);
 }
 
+/* Sleeping and waking once more is worth it only where there is nothing else to do anyway. */
+static void be_quiet(mpq_lane *lane)
+{
+    uint64_t now_us = mpq_clock_monotonic_us();
+    bool seldom = now_us >= lane->hinted_at_us + SELDOM_US;
+    lane->hinted_at_us = now_us;
+    lane->quiet_until_us = now_us + (seldom && lane->comes_alone ? QUIET_US : 0);
+}
+
 void mpq_lane_woken(mpq_lane *lane)
 {
     mpq_error err;
@@ -410,7 +420,7 @@ void mpq_lane_woken(mpq_lane *lane)
         lane->flights[i].outdated = true;
     lane->hint_is_new = lane->batch.count > 0;
     if (lane->hint_is_new)
-        lane->quiet_until_us = mpq_clock_monotonic_us() + (lane->comes_alone ? QUIET_US : 0);
+        be_quiet(lane);
     mpq_lane_post_batch(lane);
     MPQ_CRASH_POINT("dispatcher.wait.posted");
 }

@@ -79,6 +79,7 @@ typedef struct mpq_lane {
     bool waiting;               /* wait_arm is in force */
     uint64_t due_at_us;         /* monotonic; look again then; 0 = nothing known */
     uint64_t quiet_until_us;    /* monotonic; 0 = nothing that a hint has brought is still to be claimed */
+    uint64_t hinted_at_us;      /* monotonic; when a hint brought a job last */
     bool hint_is_new;           /* it has brought a job, and no answer has told yet whether there are more */
     bool comes_alone;           /* what the last hint has brought was all there was */
     uint64_t flush_at_ms;       /* pending results wait for company until then */

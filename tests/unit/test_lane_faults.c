@@ -102,6 +102,7 @@ TEST(lane_asks_at_once_where_jobs_do_not_come_alone)
     for (uint32_t round = 0; round < 4; round++) {
         bool company = round % 2 == 0;
         CHECK_INT(rig.lane->comes_alone, company); /* as it was the last time */
+        rig.lane->hinted_at_us = 0;
         deliver(&rig, 10 * round);
         unsigned before = rig.broker->sent;
         if (company)
@@ -113,6 +114,19 @@ TEST(lane_asks_at_once_where_jobs_do_not_come_alone)
         lane_rig_pump(&rig, 3);
         CHECK(rig.lane->empty);
     }
+    lane_rig_close(&rig);
+}
+
+TEST(lane_asks_at_once_where_there_is_something_to_do)
+{
+    lane_rig rig;
+    lane_rig_open_with_fake_broker(&rig, 2, 0);
+    lane_rig_pump(&rig, 2);
+    rig.lane->hinted_at_us = mpq_clock_monotonic_us() + 60000000; /* not long ago, however slow this test is */
+    unsigned before = rig.broker->sent;
+    deliver(&rig, 7);
+    lane_rig_pump(&rig, 1);
+    CHECK_INT(rig.broker->sent, before + 1);
     lane_rig_close(&rig);
 }
 
