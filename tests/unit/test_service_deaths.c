@@ -53,33 +53,45 @@ static mpq_crash_plan *stop_at(const char *point)
     return plan;
 }
 
-/* However soon it does so: the dispatcher may have got no further than giving it out. */
-TEST(service_counts_a_job_that_woke_it_and_kills_it_at_once)
+/* A service whose store is a Redis of its own. */
+static void open_on_redis(redis_server *server, const char *name)
+{
+    redis_server_start(server, NULL);
+    fake_service_init(&service, name);
+    mpq_broker_config_fini(&service.config.broker);
+    redis_server_config(server, &service.config.broker);
+}
+
+/* The job that is to blame has failed for this reason, after so many runs; and nothing is left of it all. */
+static void check_blamed_and_close(redis_server *server, enum mpq_end expected, unsigned runs)
 {
     enum mpq_end end;
     int code;
     char message[512];
+    CHECK_INT(fake_service_start(&service), 0);
+    CHECK_INT(fake_service_failed(&service, &end, &code, message, sizeof message), 0);
+    CHECK_INT(end, expected);
+    CHECK(fake_service_drained(&service));
+    CHECK_INT(fake_host_count(service.directory, "run kill-manager"), runs);
+    CHECK_INT(fake_service_stop(&service), 0);
+    redis_server_kill(server);
+    fake_service_check_clean(&service);
+}
+
+/* However soon it does so: the dispatcher may have got no further than giving it out. */
+TEST(service_counts_a_job_that_woke_it_and_kills_it_at_once)
+{
     redis_server server;
     if (!redis_server_available())
         SKIP("no redis-server");
-    redis_server_start(&server, NULL);
-    fake_service_init(&service, "killed-at-once");
-    mpq_broker_config_fini(&service.config.broker);
-    redis_server_config(&server, &service.config.broker);
+    open_on_redis(&server, "killed-at-once");
     mpq_crash_plan *plan = stop_at("dispatcher.wait.posted");
     CHECK_INT(fake_service_start(&service), 0);
     fake_service_pause(200);
     fake_service_push(&service, "kill-manager", 0, 1);
     CHECK_INT(fake_service_join(&service, 5000), 128 + SIGKILL);
     CHECK(plan->victim != 0);
-    CHECK_INT(fake_service_start(&service), 0);
-    CHECK_INT(fake_service_failed(&service, &end, &code, message, sizeof message), 0);
-    CHECK_INT(end, MPQ_END_SERVICE_LOST);
-    CHECK(fake_service_drained(&service));
-    CHECK_INT(fake_host_count(service.directory, "run kill-manager"), 1);
-    CHECK_INT(fake_service_stop(&service), 0);
-    redis_server_kill(&server);
-    fake_service_check_clean(&service);
+    check_blamed_and_close(&server, MPQ_END_SERVICE_LOST, 1);
 }
 
 static void forget_the_board(void)
@@ -92,17 +104,11 @@ static void forget_the_board(void)
 /* Each time on another host, which has nothing to go by but that a lease has ended. */
 TEST(service_counts_a_job_that_kills_one_host_after_the_other_at_once)
 {
-    enum mpq_end end;
-    int code;
-    char message[512];
     redis_server server;
     if (!redis_server_available())
         SKIP("no redis-server");
-    redis_server_start(&server, NULL);
-    fake_service_init(&service, "one-after-the-other");
+    open_on_redis(&server, "one-after-the-other");
     service.config.lease_ms = 1000;
-    mpq_broker_config_fini(&service.config.broker);
-    redis_server_config(&server, &service.config.broker);
     for (unsigned hosts = 0; hosts < 2; hosts++) {
         mpq_crash_plan *plan = stop_at("dispatcher.wait.posted");
         CHECK_INT(fake_service_start(&service), 0);
@@ -116,14 +122,7 @@ TEST(service_counts_a_job_that_kills_one_host_after_the_other_at_once)
         forget_the_board();
     }
     mpq_crash_use(process_shared_memory(sizeof(mpq_crash_plan)), NULL, NULL);
-    CHECK_INT(fake_service_start(&service), 0);
-    CHECK_INT(fake_service_failed(&service, &end, &code, message, sizeof message), 0);
-    CHECK_INT(end, MPQ_END_NODE_LOST);
-    CHECK(fake_service_drained(&service));
-    CHECK_INT(fake_host_count(service.directory, "run kill-manager"), 2);
-    CHECK_INT(fake_service_stop(&service), 0);
-    redis_server_kill(&server);
-    fake_service_check_clean(&service);
+    check_blamed_and_close(&server, MPQ_END_NODE_LOST, 2);
 }
 
 /* The predecessor's jobs are still known after a start that got nowhere. */
