@@ -283,8 +283,7 @@ static uint32_t low_water(const mpq_lane *lane)
 }
 
 /* The worker that was woken for what a hint has brought gets the processor only if the server does not: so it is asked
- * for nothing until then. A short job is over before, and one request tells and asks everything. Not where a job seldom
- * comes alone: the others would wait. */
+ * for nothing until then. A short job is over before, and one request tells and asks everything. */
 static bool is_quiet(const mpq_lane *lane, uint64_t now_us)
 {
     return now_us < lane->quiet_until_us && lane->pending_count == 0 && !lane->extras.head;
@@ -392,7 +391,8 @@ void mpq_lane_pump(mpq_lane *lane)
     arm_wait(lane);
 }
 
-/* Sleeping and waking once more is worth it only where there is nothing else to do anyway. */
+/* Sleeping and waking once more is worth it only where there is nothing else to do anyway; and where jobs do not come
+ * alone, the others would wait. */
 static void be_quiet(mpq_lane *lane)
 {
     uint64_t now_us = mpq_clock_monotonic_us();

@@ -103,6 +103,7 @@ TEST(what_is_no_job_goes_back_unchanged)
     CHECK_INT(take(b, 9), 0);
     CHECK_INT(batch.garbage, 6);
 }
+
 /* Settling is what makes room again, and a job is found before it is settled. */
 TEST(a_full_redis_takes_note_of_it_all_the_same)
 {
